@@ -1,0 +1,36 @@
+/* Growable byte string. Always NUL-terminated; `len` excludes the NUL and may span embedded NULs.
+ * An append that runs out of memory sets `oom`, and later appends do nothing: check once at the end.
+ */
+#ifndef INS_BASE_STR_H
+#define INS_BASE_STR_H
+
+#include "base/status.h"
+
+typedef struct ins_str {
+    char *data; /* owned; NULL when empty and never written */
+    size_t len, cap;
+    bool oom;
+} ins_str;
+
+void ins_str_append(ins_str *s, const void *bytes, size_t n);
+void ins_str_puts(ins_str *s, const char *text);
+void ins_str_putc(ins_str *s, char c);
+void ins_str_printf(ins_str *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void ins_str_clear(ins_str *s); /* len = 0, memory kept */
+void ins_str_free(ins_str *s);
+
+/* Append `n` bytes as the inside of a JSON string (no quotes); invalid UTF-8 becomes U+FFFD. */
+void ins_str_json_escape(ins_str *s, const char *bytes, size_t n);
+void ins_str_html_escape(ins_str *s, const char *bytes, size_t n);
+
+/* Length of the valid UTF-8 sequence at p (1..4), or 0 if invalid/truncated; *cp gets the code point. */
+int ins_utf8_decode(const unsigned char *p, size_t n, uint32_t *cp);
+int ins_utf8_encode(uint32_t cp, char out[4]);
+bool ins_utf8_valid(const char *p, size_t n, size_t *bad_at);
+
+/* "1.5 MB", "12.3 GFLOP/s" style number: value with SI prefix into buf. */
+const char *ins_human_size(double bytes, char buf[32]);
+const char *ins_human_count(double n, char buf[32]);
+const char *ins_human_time(double seconds, char buf[32]); /* "3.2 s", "4 min 10 s" */
+
+#endif
