@@ -1,0 +1,234 @@
+/* Persistent workers that spin shortly, then sleep on a futex.
+ *
+ * One run: the caller fills `job`, opens the gate (a new generation), takes tasks itself, closes the gate when the
+ * tasks are handed out, and waits for the workers that came in. A worker that wakes up late finds the gate closed and
+ * is not waited for, so a run that is over in a microsecond costs no more than a microsecond.
+ *
+ *   gate: bits 0..15 workers inside, bit 16 open, bits 32..63 generation
+ */
+#include "base/pool.h"
+
+#include <limits.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+
+#define GATE_INSIDE      UINT64_C(0xFFFF)
+#define GATE_OPEN        UINT64_C(0x10000)
+#define POOL_MAX_THREADS 4096
+#define POOL_SPIN_NS     30000
+
+typedef struct pool_worker {
+    ins_pool *pool;
+    pthread_t handle;
+    int index;
+} pool_worker;
+
+struct ins_pool {
+    int n_threads;
+    bool spin;               /* not when there are more threads than cores */
+    pthread_mutex_t callers; /* one run at a time */
+    pool_worker *workers;    /* n_threads - 1 */
+    int n_started;
+    ins_task_fn fn;
+    void *arg;
+    int64_t n_tasks;
+    _Alignas(64) _Atomic int64_t next;
+    _Alignas(64) _Atomic uint64_t gate;
+    _Atomic uint32_t epoch; /* futex word of the workers: changes when there is something to look at */
+    _Atomic uint32_t sleepers;
+    _Atomic bool stop;
+    _Alignas(64) _Atomic uint32_t left; /* futex word of the caller: changes when the last worker has left */
+    _Atomic uint32_t caller_sleeps;
+};
+
+/* Index in the run that this thread works for, -1 outside of any: tells nested calls. */
+static _Thread_local int pool_index = -1;
+
+static void futex_wait(_Atomic uint32_t *word, uint32_t seen) {
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
+}
+
+static void futex_wake(_Atomic uint32_t *word, int n) {
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, n, NULL, NULL, 0);
+}
+
+static void cpu_relax(void) {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+static int64_t now_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* Wait for *word to differ from seen, for a short time. */
+static bool spin_changed(const ins_pool *pool, _Atomic uint32_t *word, uint32_t seen) {
+    if (!pool->spin) return atomic_load(word) != seen;
+    int64_t until = now_ns() + POOL_SPIN_NS;
+    do {
+        for (int i = 0; i < 32; i++) {
+            if (atomic_load_explicit(word, memory_order_acquire) != seen) return true;
+            cpu_relax();
+        }
+    } while (now_ns() < until);
+    return false;
+}
+
+static void pool_take_tasks(ins_pool *pool, int index) {
+    ins_task_fn fn = pool->fn;
+    void *arg = pool->arg;
+    int64_t n_tasks = pool->n_tasks, task;
+    pool_index = index;
+    while ((task = atomic_fetch_add_explicit(&pool->next, 1, memory_order_relaxed)) < n_tasks) fn(arg, task, index);
+    pool_index = -1;
+}
+
+/* Enter the gate if it is open for a generation not seen yet. */
+static bool gate_enter(ins_pool *pool, uint32_t *last) {
+    uint64_t gate = atomic_load(&pool->gate);
+    do {
+        if (!(gate & GATE_OPEN) || (uint32_t)(gate >> 32) == *last) return false;
+    } while (!atomic_compare_exchange_weak(&pool->gate, &gate, gate + 1));
+    *last = (uint32_t)(gate >> 32);
+    return true;
+}
+
+static void gate_leave(ins_pool *pool) {
+    uint64_t gate = atomic_fetch_sub(&pool->gate, 1) - 1;
+    if (gate & (GATE_OPEN | GATE_INSIDE)) return;
+    atomic_fetch_add(&pool->left, 1);
+    if (atomic_load(&pool->caller_sleeps)) futex_wake(&pool->left, 1);
+}
+
+static void *worker_main(void *arg) {
+    pool_worker *worker = arg;
+    ins_pool *pool = worker->pool;
+    uint32_t last = 0;
+    for (;;) {
+        uint32_t seen = atomic_load(&pool->epoch);
+        if (atomic_load(&pool->stop)) return NULL;
+        if (gate_enter(pool, &last)) {
+            pool_take_tasks(pool, worker->index);
+            gate_leave(pool);
+            continue;
+        }
+        if (spin_changed(pool, &pool->epoch, seen)) continue;
+        atomic_fetch_add(&pool->sleepers, 1);
+        futex_wait(&pool->epoch, seen); /* returns at once when epoch moved on since */
+        atomic_fetch_sub(&pool->sleepers, 1);
+    }
+}
+
+static void pool_notify(ins_pool *pool, int n) {
+    atomic_fetch_add(&pool->epoch, 1);
+    if (atomic_load(&pool->sleepers)) futex_wake(&pool->epoch, n);
+}
+
+/* Close the gate and wait until nobody is inside. */
+static void pool_join(ins_pool *pool) {
+    atomic_fetch_and(&pool->gate, ~GATE_OPEN);
+    for (;;) {
+        uint32_t seen = atomic_load(&pool->left);
+        if (!(atomic_load(&pool->gate) & GATE_INSIDE)) return;
+        if (spin_changed(pool, &pool->left, seen)) continue;
+        atomic_store(&pool->caller_sleeps, 1);
+        if (atomic_load(&pool->gate) & GATE_INSIDE) futex_wait(&pool->left, seen);
+        atomic_store(&pool->caller_sleeps, 0);
+    }
+}
+
+void ins_pool_run(ins_pool *pool, int64_t n_tasks, ins_task_fn fn, void *arg) {
+    if (!pool || pool->n_threads == 1 || n_tasks <= 1 || pool_index >= 0) {
+        int index = pool_index >= 0 ? pool_index : 0;
+        for (int64_t task = 0; task < n_tasks; task++) fn(arg, task, index);
+        return;
+    }
+    pthread_mutex_lock(&pool->callers);
+    pool->fn = fn;
+    pool->arg = arg;
+    pool->n_tasks = n_tasks;
+    atomic_store_explicit(&pool->next, 0, memory_order_relaxed);
+    uint32_t generation = (uint32_t)(atomic_load(&pool->gate) >> 32) + 1;
+    if (generation == 0) generation = 1; /* 0 is what workers start with */
+    atomic_store(&pool->gate, (uint64_t)generation << 32 | GATE_OPEN);
+    int helpers = pool->n_threads - 1;
+    pool_notify(pool, n_tasks - 1 < helpers ? (int)(n_tasks - 1) : helpers);
+    pool_take_tasks(pool, 0);
+    pool_join(pool);
+    pthread_mutex_unlock(&pool->callers);
+}
+
+static ins_status pool_start(ins_pool *pool, ins_error *err) {
+    sigset_t all, old;
+    sigfillset(&all); /* signals go to the program's own threads */
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    ins_status status = INS_OK;
+    for (int i = 0; i + 1 < pool->n_threads && status == INS_OK; i++) {
+        pool_worker *worker = &pool->workers[i];
+        worker->pool = pool;
+        worker->index = i + 1;
+        int code = pthread_create(&worker->handle, NULL, worker_main, worker);
+        if (code != 0) {
+            status = INS_FAIL(err, INS_ENV, "cannot start thread %d of %d", i + 2, pool->n_threads);
+            ins_error_hint(err, "use fewer threads (--threads N) or raise the limit of processes (ulimit -u)");
+            break;
+        }
+        char name[16];
+        snprintf(name, sizeof name, "instar-%d", (i + 1) % 10000);
+        pthread_setname_np(worker->handle, name);
+        pool->n_started++;
+    }
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return status;
+}
+
+ins_status ins_pool_new(int n_threads, ins_pool **out, ins_error *err) {
+    int cpus = ins_cpu_count();
+    if (n_threads == 0) n_threads = cpus < POOL_MAX_THREADS ? cpus : POOL_MAX_THREADS;
+    if (n_threads < 0 || n_threads > POOL_MAX_THREADS)
+        return INS_FAIL(err, INS_USAGE, "%d threads asked for; 1 to %d are possible, 0 means all cores", n_threads,
+                        POOL_MAX_THREADS);
+    ins_pool *pool = ins_aligned_alloc(64, sizeof *pool);
+    if (!pool) return INS_FAIL(err, INS_NOMEM, "out of memory while starting the thread pool");
+    *pool = (ins_pool){.n_threads = n_threads, .spin = n_threads <= cpus};
+    pool->workers = ins_calloc((size_t)n_threads, sizeof *pool->workers);
+    if (!pool->workers) {
+        ins_free(pool);
+        return INS_FAIL(err, INS_NOMEM, "out of memory while starting the thread pool");
+    }
+    pthread_mutex_init(&pool->callers, NULL);
+    ins_status status = pool_start(pool, err);
+    if (status != INS_OK) {
+        ins_pool_free(pool);
+        return status;
+    }
+    *out = pool;
+    return INS_OK;
+}
+
+void ins_pool_free(ins_pool *pool) {
+    if (!pool) return;
+    atomic_store(&pool->stop, true);
+    pool_notify(pool, INT_MAX);
+    for (int i = 0; i < pool->n_started; i++) pthread_join(pool->workers[i].handle, NULL);
+    pthread_mutex_destroy(&pool->callers);
+    ins_free(pool->workers);
+    ins_free(pool);
+}
+
+int ins_pool_threads(const ins_pool *pool) {
+    return pool ? pool->n_threads : 1;
+}
