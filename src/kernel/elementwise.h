@@ -40,19 +40,23 @@ typedef struct ins_binary_args {
 ins_status ins_binary_apply(const ins_binary_args *args, ins_pool *pool, ins_error *err);
 
 /* Shorthands over dense arrays of n elements; f32, f64, bf16. */
-ins_status ins_add(ins_dtype dtype, int64_t n, const void *x, const void *y, void *out, ins_pool *pool, ins_error *err);
-ins_status ins_mul(ins_dtype dtype, int64_t n, const void *x, const void *y, void *out, ins_pool *pool, ins_error *err);
+ins_status ins_add_arrays(ins_dtype dtype, int64_t n, const void *x, const void *y, void *out, ins_pool *pool,
+                          ins_error *err);
+ins_status ins_mul_arrays(ins_dtype dtype, int64_t n, const void *x, const void *y, void *out, ins_pool *pool,
+                          ins_error *err);
 
 /* y += alpha * x */
-ins_status ins_axpy(ins_dtype dtype, int64_t n, double alpha, const void *x, void *y, ins_pool *pool, ins_error *err);
+ins_status ins_axpy_array(ins_dtype dtype, int64_t n, double alpha, const void *x, void *y, ins_pool *pool,
+                          ins_error *err);
 /* y = alpha * x + beta; y may be x */
-ins_status ins_affine(ins_dtype dtype, int64_t n, double alpha, double beta, const void *x, void *y, ins_pool *pool,
-                      ins_error *err);
-ins_status ins_fill(ins_dtype dtype, int64_t n, double value, void *y, ins_pool *pool, ins_error *err);
-void ins_copy(size_t bytes, const void *x, void *y, ins_pool *pool); /* must not overlap */
+ins_status ins_affine_array(ins_dtype dtype, int64_t n, double alpha, double beta, const void *x, void *y,
+                            ins_pool *pool, ins_error *err);
+ins_status ins_fill_array(ins_dtype dtype, int64_t n, double value, void *y, ins_pool *pool, ins_error *err);
+void ins_copy_bytes(size_t bytes, const void *x, void *y, ins_pool *pool); /* must not overlap */
 
 /* Between any two of f32, f64, bf16, f16; and from i32, i64, u8, u16, bool to a float dtype. Round to nearest even. */
-ins_status ins_cast(ins_dtype from, ins_dtype to, int64_t n, const void *x, void *y, ins_pool *pool, ins_error *err);
+ins_status ins_cast_array(ins_dtype from, ins_dtype to, int64_t n, const void *x, void *y, ins_pool *pool,
+                          ins_error *err);
 
 /* y[r, c] = x[r, c] + bias[c]; bias in acc; y may be x. */
 typedef struct ins_bias_args {

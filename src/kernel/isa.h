@@ -4,7 +4,8 @@
  * int64_t. "acc" is the accumulation type of a dtype: f64 for f64, f32 for f32, bf16 and f16. Kernels split work by
  * shape only, so results have equal bits for any number of threads. They never allocate: what they need beyond a
  * bounded stack comes from `scratch`, whose size a `..._scratch(args)` function tells (64-byte aligned; may be NULL
- * when the size is 0). `pool` NULL runs on the calling thread.
+ * when the size is 0). `pool` NULL runs on the calling thread. Names of functions end in a verb or in "array", so that
+ * they differ from the graph builders (op/build.h: ins_add, ins_cast, ins_rope...).
  */
 #ifndef INS_KERNEL_ISA_H
 #define INS_KERNEL_ISA_H

@@ -28,6 +28,6 @@ typedef struct ins_rope_args {
     int64_t ldy;
 } ins_rope_args;
 
-ins_status ins_rope(const ins_rope_args *args, ins_pool *pool, ins_error *err);
+ins_status ins_rope_rotate(const ins_rope_args *args, ins_pool *pool, ins_error *err);
 
 #endif

@@ -6,7 +6,7 @@
  *   loss  = sum_i weight_i nll_i      rows with target < 0 count 0 and get no gradient
  *
  * With d_x (and d_w) given the gradient times d_loss is made in the same pass. Rows go in chunks whose size depends on
- * the shape only; scratch holds one chunk of logits (at most 32 MiB unless one row of V is larger).
+ * the shape only; scratch holds one chunk of logits (at most 64 MiB unless one row of V is larger).
  * Dtypes: f32; f64; bf16 (x, W, d_x bf16; logits f32). loss, nll, weights, bias, d_w, d_bias are in acc.
  */
 #ifndef INS_KERNEL_XENT_H
@@ -31,7 +31,7 @@ typedef struct ins_linear_xent_args {
     double d_loss;          /* factor of every gradient */
     void *loss_sum;         /* [1] or NULL */
     void *nll;              /* [N] or NULL; 0 for ignored rows; not weighted */
-    int64_t *n_correct;     /* [1] or NULL: rows with target >= 0 whose largest logit is the target (first on ties) */
+    void *correct;          /* [N] acc or NULL: 1 where target >= 0 has the largest logit (first on ties), else 0 */
     void *d_x;              /* [N,D] or NULL; overwritten */
     int64_t ld_dx;
     void *d_w; /* [V,D] ([D,V] with trans_w) or NULL */
@@ -42,6 +42,6 @@ typedef struct ins_linear_xent_args {
 } ins_linear_xent_args;
 
 size_t ins_linear_xent_scratch(const ins_linear_xent_args *args);
-ins_status ins_linear_xent(const ins_linear_xent_args *args, ins_pool *pool, ins_error *err);
+ins_status ins_linear_xent_run(const ins_linear_xent_args *args, ins_pool *pool, ins_error *err);
 
 #endif
