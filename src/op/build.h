@@ -5,6 +5,7 @@
 #ifndef INS_OP_BUILD_H
 #define INS_OP_BUILD_H
 
+#include "base/rng.h"
 #include "op/op.h"
 
 /* -- leaves -- */
@@ -67,7 +68,11 @@ ins_value ins_mean_axis(ins_graph *g, ins_value x, int axis);
 
 /* -- shape -- */
 ins_value ins_reshape(ins_graph *g, ins_value x, int n_dims, const int64_t *dims); /* view; one dim may be -1 */
-ins_value ins_permute(ins_graph *g, ins_value x, const int *axes);
+/* ins_permute(g, x, axes): out dimension i is x's dimension axes[i]. */
+ins_value ins_build_permute(ins_graph *g, ins_value x, const int *axes);
+/* base/rng.h has an ins_permute(key, n, i) too: the first argument tells which one is meant. */
+#define ins_permute(first, ...)                                                                                        \
+    _Generic((first), ins_graph *: ins_build_permute, default: ins_permute)(first, __VA_ARGS__)
 ins_value ins_slice(ins_graph *g, ins_value x, int axis, int64_t start, int64_t length);
 ins_value ins_concat(ins_graph *g, const ins_value *parts, int n, int axis);
 ins_value ins_broadcast(ins_graph *g, ins_value x, ins_type type); /* to a larger shape, numpy rules */
