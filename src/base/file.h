@@ -21,7 +21,7 @@ ins_status ins_writer_open(const char *path, ins_writer **out, ins_error *err);
 ins_status ins_writer_write(ins_writer *w, const void *data, size_t n, ins_error *err);
 uint64_t ins_writer_offset(const ins_writer *w);
 ins_status ins_writer_commit(ins_writer *w, char sha256_hex[65], ins_error *err); /* frees w; sha256_hex may be NULL */
-void ins_writer_abort(ins_writer *w);                                                     /* frees w; NULL is fine */
+void ins_writer_abort(ins_writer *w);                                             /* frees w; NULL is fine */
 
 typedef struct ins_map {
     const unsigned char *data; /* NULL when size 0 */
@@ -30,9 +30,9 @@ typedef struct ins_map {
 ins_status ins_map_open(const char *path, ins_map *out, ins_error *err); /* read-only, shared */
 void ins_map_close(ins_map *map);
 
-ins_status ins_dir_make(const char *path, ins_error *err);        /* mkdir -p */
-ins_status ins_dir_remove(const char *path, ins_error *err);      /* rm -r; absent is fine */
-ins_status ins_dir_sync(const char *path, ins_error *err);        /* fsync a directory */
+ins_status ins_dir_make(const char *path, ins_error *err);               /* mkdir -p */
+ins_status ins_dir_remove(const char *path, ins_error *err);             /* rm -r; absent is fine */
+ins_status ins_dir_sync(const char *path, ins_error *err);               /* fsync a directory */
 ins_status ins_rename(const char *from, const char *to, ins_error *err); /* rename + fsync of the parent */
 /* Sorted names (not "." and ".."), malloc'd; free with ins_names_free. */
 ins_status ins_dir_list(const char *path, char ***names, int64_t *n, ins_error *err);

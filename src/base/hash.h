@@ -1,4 +1,4 @@
-/* Hashes: XXH3-64/128 for speed (shards, tables), SHA-256 for content keys and manifests. */
+/* Hashes: XXH3-64 for speed (shards, tables), SHA-256 for content keys and manifests. */
 #ifndef INS_BASE_HASH_H
 #define INS_BASE_HASH_H
 

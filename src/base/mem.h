@@ -26,14 +26,18 @@ ins_mem_stats ins_mem_get_stats(void);
 void ins_mem_fail_at(uint64_t k);
 
 /* Checked arithmetic: false on overflow. */
-static inline bool ins_mul_size(size_t x, size_t y, size_t *out) { return !__builtin_mul_overflow(x, y, out); }
-static inline bool ins_add_size(size_t x, size_t y, size_t *out) { return !__builtin_add_overflow(x, y, out); }
+static inline bool ins_mul_size(size_t x, size_t y, size_t *out) {
+    return !__builtin_mul_overflow(x, y, out);
+}
+static inline bool ins_add_size(size_t x, size_t y, size_t *out) {
+    return !__builtin_add_overflow(x, y, out);
+}
 
 /* Arena: bump allocation, freed all at once. Not thread-safe. Red zones are poisoned under ASan. */
 typedef struct ins_arena ins_arena;
-ins_arena *ins_arena_new(size_t block_size); /* 0 = 64 KiB; NULL on OOM */
-void ins_arena_free(ins_arena *arena);       /* NULL is fine */
-void ins_arena_reset(ins_arena *arena);      /* keep the blocks, forget the contents */
+ins_arena *ins_arena_new(size_t block_size);          /* 0 = 64 KiB; NULL on OOM */
+void ins_arena_free(ins_arena *arena);                /* NULL is fine */
+void ins_arena_reset(ins_arena *arena);               /* keep the blocks, forget the contents */
 void *ins_arena_alloc(ins_arena *arena, size_t size); /* zeroed, 16-byte aligned; NULL on OOM */
 char *ins_arena_strdup(ins_arena *arena, const char *s);
 char *ins_arena_strndup(ins_arena *arena, const char *s, size_t n);

@@ -68,7 +68,7 @@ ins_status ins_fail_errno_at(ins_error *err, const char *src_file, int src_line,
     __attribute__((format(printf, 4, 5)));
 
 void ins_error_hint(ins_error *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-void ins_error_at(ins_error *err, ins_pos pos);                                            /* attach the user's place */
+void ins_error_at(ins_error *err, ins_pos pos); /* attach the user's place */
 void ins_error_frame(ins_error *err, const char *fmt, ...) __attribute__((format(printf, 2, 3))); /* add context */
 void ins_error_clear(ins_error *err);
 

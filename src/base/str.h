@@ -28,7 +28,14 @@ int ins_utf8_decode(const unsigned char *p, size_t n, uint32_t *cp);
 int ins_utf8_encode(uint32_t cp, char out[4]);
 bool ins_utf8_valid(const char *p, size_t n, size_t *bad_at);
 
-/* "1.5 MB", "12.3 GFLOP/s" style number: value with SI prefix into buf. */
+/* Numbers as text, whatever the program's locale. Format: shortest decimal that reads back to the same double ("0.1",
+ * "1e-05"; "inf", "-inf", "nan"). Parse: decimal digits with optional sign, point and exponent, nothing around it;
+ * false for anything else and for values past the range of double. */
+const char *ins_double_format(double value, char buf[32]);
+bool ins_double_parse(const char *text, double *out);
+
+/* Numbers for people, three significant digits with an SI prefix: "1.50 MB"; count "12.3G" (write "%sFLOP/s"), "999".
+ */
 const char *ins_human_size(double bytes, char buf[32]);
 const char *ins_human_count(double n, char buf[32]);
 const char *ins_human_time(double seconds, char buf[32]); /* "3.2 s", "4 min 10 s" */

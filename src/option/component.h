@@ -10,12 +10,12 @@
 #include "option/option.h"
 
 struct ins_component {
-    const char *family;  /* "objective" */
-    const char *name;    /* "clm": equals the file's stem after the prefix */
-    const char *aliases; /* space-separated or NULL */
-    const char *summary; /* one sentence */
-    const char *paper;   /* "Title (authors, year)" or NULL */
-    int version;         /* enters the cache hash: bump when results change */
+    const char *family;           /* "objective" */
+    const char *name;             /* "clm": equals the file's stem after the prefix */
+    const char *aliases;          /* space-separated or NULL */
+    const char *summary;          /* one sentence */
+    const char *paper;            /* "Title (authors, year)" or NULL */
+    int version;                  /* enters the cache hash: bump when results change */
     const ins_opt_table *options; /* NULL = none */
     /* Cross-field rules after parsing; may be NULL. */
     void (*check)(const void *options, ins_pos pos, ins_diag *diag);
@@ -34,5 +34,18 @@ extern const ins_family *const ins_families[];
 const ins_family *ins_family_find(const char *name);                            /* NULL if none */
 const ins_component *ins_component_find(const ins_family *f, const char *name); /* by name or alias; NULL if none */
 const char *ins_component_nearest(const ins_family *f, const char *name);       /* for "did you mean"; may be NULL */
+
+/* A component as a recipe gives it: `name`, or `{kind: name, ...options}`; node NULL or null = `def`, a component's
+ * name (NULL = none: out->desc is NULL). `skip`: keys of the map that the owner handles itself. Problems go to diag,
+ * with the nearest name; the component's `check` runs when its options are clean. False if anything was wrong. `pos` is
+ * the place to report when node is NULL. */
+bool ins_component_parse(const ins_family *family, const ins_node *node, const char *def, const char *const *skip,
+                         ins_pos pos, ins_arena *arena, ins_opt_component *out, ins_diag *diag);
+
+/* {"kind":..,"version":..,options}, as in ins_opt_to_json; desc NULL gives null. */
+void ins_component_to_json(const ins_opt_component *component, bool for_hash, ins_str *out);
+
+/* JSON Schema of "any component of this family". */
+void ins_family_json_schema(const ins_family *family, ins_str *out);
 
 #endif

@@ -12,13 +12,14 @@ typedef enum ins_node_kind { INS_NODE_NULL, INS_NODE_SCALAR, INS_NODE_LIST, INS_
 typedef struct ins_node ins_node;
 struct ins_node {
     ins_node_kind kind;
-    ins_pos pos;     /* of the value */
-    ins_pos key_pos; /* of the key, for a map's child */
-    const char *key; /* for a map's child, else NULL */
+    ins_pos pos;      /* of the value */
+    ins_pos key_pos;  /* of the key, for a map's child */
+    const char *key;  /* for a map's child, else NULL */
     const char *text; /* scalar's text, NUL-terminated, else NULL */
     bool quoted;      /* scalar was quoted: it is a string whatever it looks like */
     ins_node **items; /* list items or map children, in document order */
     int64_t n_items;
+    int64_t cap_items; /* slots of items; set by the builders only */
 };
 
 /* Child of a map by key, or NULL. */
