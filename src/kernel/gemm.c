@@ -1,0 +1,60 @@
+/* Front of the matrix products: checks, degenerate sizes, choice of the implementation. */
+#include "kernel/gemm.h"
+
+#include <string.h>
+
+#include "kernel/gemm_impl.h"
+
+static const ins_impl_head *const gemm_impls[] = {
+#ifdef INS_KERNEL_X86
+    &ins_cpu_gemm_avx512_bf16.head,
+#endif
+    INS_CPU_LIST(ins_cpu_gemm),     &ins_ref_gemm_f32.head, &ins_ref_gemm_f64.head, NULL,
+};
+
+static const ins_gemm_impl *gemm_pick(const ins_gemm_args *args) {
+    ins_isa_level level = ins_isa_detect();
+    for (const ins_impl_head *const *row = gemm_impls; *row; row++) {
+        const ins_gemm_impl *impl = (const ins_gemm_impl *)*row;
+        if (impl->head.level > level || !(impl->head.dtypes & INS_DTYPE_BIT(args->dtype_a))) continue;
+        if (!impl->accepts || impl->accepts(args)) return impl;
+    }
+    return NULL;
+}
+
+static bool gemm_dtypes_fit(const ins_gemm_args *args) {
+    if (args->dtype_a != args->dtype_b) return false;
+    if (args->dtype_a == INS_DTYPE_BF16) return args->dtype_c == INS_DTYPE_F32 || args->dtype_c == INS_DTYPE_BF16;
+    return (args->dtype_a == INS_DTYPE_F32 || args->dtype_a == INS_DTYPE_F64) && args->dtype_c == args->dtype_a;
+}
+
+static ins_status gemm_check(const ins_gemm_args *args, ins_error *err) {
+    if (!gemm_dtypes_fit(args))
+        return INS_FAIL(err, INS_BUG, "gemm of %s and %s into %s", ins_dtype_name(args->dtype_a),
+                        ins_dtype_name(args->dtype_b), ins_dtype_name(args->dtype_c));
+    int64_t cols_a = args->trans_a ? args->m : args->k, cols_b = args->trans_b ? args->k : args->n;
+    if (args->m < 0 || args->n < 0 || args->k < 0 || args->lda < cols_a || args->ldb < cols_b || args->ldc < args->n)
+        return INS_FAIL(err, INS_BUG, "gemm of impossible shape: m %lld n %lld k %lld, strides %lld %lld %lld",
+                        (long long)args->m, (long long)args->n, (long long)args->k, (long long)args->lda,
+                        (long long)args->ldb, (long long)args->ldc);
+    return INS_OK;
+}
+
+ins_status ins_gemm_batched(const ins_gemm_args *args, const ins_gemm_batch *batch, ins_pool *pool, ins_error *err) {
+    INS_TRY(gemm_check(args, err));
+    if (args->m == 0 || args->n == 0 || batch->batch <= 0) return INS_OK;
+    const ins_gemm_impl *impl = gemm_pick(args);
+    if (!impl) return ins_impl_none("gemm", args->dtype_a, err);
+    impl->run(args, batch, pool);
+    return INS_OK;
+}
+
+ins_status ins_gemm(const ins_gemm_args *args, ins_pool *pool, ins_error *err) {
+    const ins_gemm_batch one = {.batch = 1};
+    return ins_gemm_batched(args, &one, pool, err);
+}
+
+const char *ins_gemm_impl_name(const ins_gemm_args *args) {
+    const ins_gemm_impl *impl = gemm_dtypes_fit(args) ? gemm_pick(args) : NULL;
+    return impl ? impl->head.name : "none";
+}

@@ -1,0 +1,37 @@
+# The kernel room: reference kernels compiled twice (f32, f64), cpu kernels once per instruction set.
+file(GLOB ref_srcs CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/kernel/ref/*.c)
+file(GLOB cpu_srcs CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/kernel/cpu/*.c)
+set(bf16_srcs ${CMAKE_SOURCE_DIR}/src/kernel/cpu/cpu_gemm.c ${CMAKE_SOURCE_DIR}/src/kernel/cpu/cpu_gemm_pack.c
+             ${CMAKE_SOURCE_DIR}/src/kernel/cpu/cpu_probe.c)
+
+# One object library of kernel sources under a name of its own, its objects added to the archive.
+function(ins_kernel_variant name)
+  cmake_parse_arguments(variant "" "" "SOURCES;DEFINES;FLAGS" ${ARGN})
+  if(NOT variant_SOURCES)
+    return()
+  endif()
+  add_library(ins_kernel_${name} OBJECT ${variant_SOURCES})
+  target_include_directories(ins_kernel_${name} PRIVATE ${CMAKE_SOURCE_DIR}/src)
+  target_compile_definitions(ins_kernel_${name} PRIVATE ${variant_DEFINES})
+  target_compile_options(ins_kernel_${name} PRIVATE ${variant_FLAGS})
+  set(INS_OBJECTS ${INS_OBJECTS} $<TARGET_OBJECTS:ins_kernel_${name}> PARENT_SCOPE)
+endfunction()
+
+ins_kernel_variant(ref_f32 SOURCES ${ref_srcs})
+ins_kernel_variant(ref_f64 SOURCES ${ref_srcs} DEFINES INS_REAL_F64)
+
+# The cpu files may contract a*b+c into one rounding; the reference files may not.
+set(cpu_flags -ffp-contract=fast -O3)
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+  target_compile_definitions(ins_kernel PRIVATE INS_KERNEL_X86)
+  set(x86 INS_KERNEL_X86)
+  set(avx2_flags -mavx2 -mfma -mf16c)
+  set(avx512_flags ${avx2_flags} -mavx512f -mavx512bw -mavx512dq -mavx512vl -mprefer-vector-width=512)
+  ins_kernel_variant(avx2 SOURCES ${cpu_srcs} FLAGS ${cpu_flags} ${avx2_flags}
+                     DEFINES ${x86} INS_CPU_SUFFIX=avx2 INS_CPU_LEVEL=INS_ISA_AVX2)
+  ins_kernel_variant(avx512 SOURCES ${cpu_srcs} FLAGS ${cpu_flags} ${avx512_flags}
+                     DEFINES ${x86} INS_CPU_SUFFIX=avx512 INS_CPU_LEVEL=INS_ISA_AVX512)
+  ins_kernel_variant(avx512_bf16 SOURCES ${bf16_srcs} FLAGS ${cpu_flags} ${avx512_flags} -mavx512bf16
+                     DEFINES ${x86} INS_CPU_SUFFIX=avx512_bf16 INS_CPU_LEVEL=INS_ISA_AVX512_BF16 INS_CPU_BF16_DOT)
+endif()
+ins_kernel_variant(generic SOURCES ${cpu_srcs} FLAGS ${cpu_flags} DEFINES ${x86})
