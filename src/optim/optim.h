@@ -8,12 +8,12 @@
 
 typedef struct ins_update {
     const ins_params *params;
-    float *weights;        /* slab */
-    const float *grads;    /* slab */
-    float *const *slots;   /* n_slots slabs */
-    double lr;             /* of this step; each row multiplies lr_scale */
-    double grad_scale;     /* clipping: multiply gradients by this */
-    int64_t step;          /* from 1 */
+    float *weights;      /* slab */
+    const float *grads;  /* slab */
+    float *const *slots; /* n_slots slabs */
+    double lr;           /* of this step; each row multiplies lr_scale */
+    double grad_scale;   /* clipping: multiply gradients by this */
+    int64_t step;        /* from 1 */
     ins_pool *pool;
 } ins_update;
 
