@@ -83,6 +83,11 @@ typedef struct opt_word {
 bool opt_next_word(const char **rest, opt_word *word); /* false at the end; *rest may be NULL */
 bool opt_word_is(opt_word word, const char *text);
 bool opt_has_word(const char *words, const char *text);
+/* Which ends of a row's range are real limits (not int64's or double's own). */
+typedef struct opt_limits {
+    bool low, high;
+} opt_limits;
+opt_limits opt_limits_of(const ins_opt_row *row);
 /* "from 1 to 10", "above 0 and at most 1"; "" when the row has no range. */
 const char *opt_range_text(const ins_opt_row *row, char buf[96]);
 /* `text` cut to a readable length between UTF-8 sequences. */

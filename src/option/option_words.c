@@ -26,19 +26,23 @@ bool opt_has_word(const char *words, const char *text) {
     return false;
 }
 
+opt_limits opt_limits_of(const ins_opt_row *row) {
+    bool any = row->min < row->max;
+    return (opt_limits){.low = any && row->min > -RANGE_UNBOUNDED, .high = any && row->max < RANGE_UNBOUNDED};
+}
+
 const char *opt_range_text(const ins_opt_row *row, char buf[96]) {
     char low[32], high[32];
     buf[0] = '\0';
-    if (!(row->min < row->max)) return buf;
+    opt_limits has = opt_limits_of(row);
     ins_double_format(row->min, low);
     ins_double_format(row->max, high);
-    bool has_low = row->min > -RANGE_UNBOUNDED, has_high = row->max < RANGE_UNBOUNDED;
     bool open = row->flags & INS_OPT_EXCL_MIN;
-    if (has_low && has_high)
+    if (has.low && has.high)
         snprintf(buf, 96, open ? "above %s and at most %s" : "from %s to %s", low, high);
-    else if (has_low)
+    else if (has.low)
         snprintf(buf, 96, open ? "above %s" : "at least %s", low);
-    else if (has_high)
+    else if (has.high)
         snprintf(buf, 96, "at most %s", high);
     return buf;
 }
