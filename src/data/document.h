@@ -26,7 +26,8 @@ typedef struct ins_document {
 } ins_document;
 
 const ins_field *ins_document_get(const ins_document *doc, const char *name); /* NULL if none */
-ins_status ins_document_set(ins_document *doc, const char *name, const char *data, size_t n, ins_error *err); /* copies */
+ins_status ins_document_set(ins_document *doc, const char *name, const char *data, size_t n,
+                            ins_error *err); /* copies */
 void ins_document_clear(ins_document *doc);
 
 /* ---- reader: files -> documents ---- */
