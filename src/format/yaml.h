@@ -7,6 +7,7 @@
 
 /* Errors carry file:line:col. Nodes live in `arena`, which must outlive them (file name included). */
 ins_status ins_yaml_read_file(const char *path, ins_arena *arena, ins_node **out, ins_error *err);
-ins_status ins_yaml_read_text(const char *text, size_t n, const char *name, ins_arena *arena, ins_node **out, ins_error *err);
+ins_status ins_yaml_read_text(const char *text, size_t n, const char *name, ins_arena *arena, ins_node **out,
+                              ins_error *err);
 
 #endif
