@@ -1,0 +1,94 @@
+/* Running a plan. */
+#include "graph/executor.h"
+
+#include "base/file.h"
+#include "kernel/reduce.h"
+
+#include <string.h>
+
+/* Outputs that nobody bound get a block of their own, once; a leaf must be bound. */
+static ins_status complete_bindings(ins_exec *exec, ins_error *err) {
+    const ins_plan *plan = exec->plan;
+    for (int64_t i = 0; i < plan->n_storages; i++) {
+        if (exec->memory[i] || plan->storages[i].where != PLAN_LEAF) continue;
+        ins_status status = INS_FAIL(err, INS_USAGE, "'%s' is not bound to memory", plan->storages[i].name);
+        ins_error_hint(err, "call ins_exec_bind for each input and parameter before the first run");
+        return status;
+    }
+    if (!exec->output_block) INS_TRY(ins_pages_alloc(plan->output_bytes, true, &exec->output_block, err));
+    for (int64_t i = 0; i < plan->n_outputs; i++) {
+        int32_t storage = plan->outputs[i].storage;
+        if (exec->memory[storage]) continue;
+        const char *name = plan->storages[storage].name;
+        INS_TRY(ins_exec_bind(exec, name, (char *)exec->output_block + plan->storages[storage].offset, err));
+    }
+    return INS_OK;
+}
+
+static void copy(const ins_exec *exec, const exec_copy *c) {
+    if (c->bytes && exec->memory[c->from] != exec->memory[c->to])
+        memcpy(exec->memory[c->to], exec->memory[c->from], c->bytes);
+}
+
+static bool is_finite(const ins_type *type, const void *data, ins_pool *pool) {
+    bool checkable = type->dtype == INS_DTYPE_F32 || type->dtype == INS_DTYPE_F64 || type->dtype == INS_DTYPE_BF16;
+    return !checkable || ins_reduce_all_finite(type->dtype, ins_type_count(type), data, pool);
+}
+
+static ins_status check_leaves(const ins_exec *exec, ins_error *err) {
+    const ins_plan *plan = exec->plan;
+    for (int64_t i = 0; i < plan->n_storages; i++) {
+        if (plan->storages[i].where != PLAN_LEAF) continue;
+        const ins_type *type = ins_graph_type(plan->g, plan->storages[i].leaf);
+        if (is_finite(type, exec->memory[i], exec->pool)) continue;
+        return INS_FAIL(err, INS_NUMERIC, "'%s' holds a number that is not finite before the run",
+                        plan->storages[i].name);
+    }
+    return INS_OK;
+}
+
+static ins_status check_step(const ins_exec *exec, const exec_step *step, ins_error *err) {
+    const ins_op_sig *sig = step->node->sig;
+    for (int j = 0; j < sig->n_out; j++) {
+        if (!step->call.out[j] || is_finite(&sig->out[j], step->call.out[j], exec->pool)) continue;
+        char type[96], word[48];
+        ins_status status =
+            INS_FAIL(err, INS_NUMERIC, "op %s made a number that is not finite in its output '%s' %s%s%s",
+                     sig->op->head.name, ins_graph_word(sig->op->out_names, j, word),
+                     ins_type_format(&sig->out[j], type), step->node->scope[0] ? ", in " : "", step->node->scope);
+        ins_error_hint(err, "its inputs were finite: look for a learning rate that is too high, or bad data");
+        return status;
+    }
+    return INS_OK;
+}
+
+static ins_status run_step(ins_exec *exec, exec_step *step, ins_error *err) {
+    if (step->before.from != PLAN_NONE) copy(exec, &step->before);
+    ins_status status = step->node->sig->op->run(&step->call, err);
+    if (status != INS_OK)
+        ins_error_frame(err, "op %s%s%s", step->node->sig->op->head.name, step->node->scope[0] ? " in " : "",
+                        step->node->scope);
+    return status;
+}
+
+ins_status ins_exec_run_steps(ins_exec *exec, bool checked, ins_error *err) {
+    if (exec->n_unbound) INS_TRY(complete_bindings(exec, err));
+    if (checked) INS_TRY(check_leaves(exec, err));
+    for (int64_t i = 0; i < exec->n_steps; i++) {
+        exec_step *step = &exec->steps[i];
+        double start = exec->profile ? ins_now() : 0;
+        INS_TRY(run_step(exec, step, err));
+        if (exec->profile) step->seconds = ins_now() - start;
+        if (checked) INS_TRY(check_step(exec, step, err));
+    }
+    for (int64_t i = 0; i < exec->n_copies; i++) copy(exec, &exec->copies[i]);
+    if (exec->profile) exec->profiled = true;
+    return INS_OK;
+}
+
+ins_status ins_exec_run(ins_exec *exec, ins_error *err) {
+    return ins_exec_run_steps(exec, false, err);
+}
+ins_status ins_exec_run_checked(ins_exec *exec, ins_error *err) {
+    return ins_exec_run_steps(exec, true, err);
+}
