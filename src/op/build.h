@@ -21,8 +21,22 @@ ins_value ins_add_scalar(ins_graph *g, ins_value x, double c);
 ins_value ins_cast(ins_graph *g, ins_value x, ins_dtype dtype); /* same dtype: returns x */
 
 typedef enum ins_unary {
-    INS_GELU_TANH, INS_GELU_ERF, INS_SILU, INS_RELU, INS_RELU2, INS_SIGMOID, INS_TANH, INS_EXP, INS_LOG, INS_SQRT,
-    INS_SQUARE, INS_NEG, INS_ABS, INS_RSQRT, INS_SOFTPLUS, INS_UNARY_COUNT
+    INS_GELU_TANH,
+    INS_GELU_ERF,
+    INS_SILU,
+    INS_RELU,
+    INS_RELU2,
+    INS_SIGMOID,
+    INS_TANH,
+    INS_EXP,
+    INS_LOG,
+    INS_SQRT,
+    INS_SQUARE,
+    INS_NEG,
+    INS_ABS,
+    INS_RSQRT,
+    INS_SOFTPLUS,
+    INS_UNARY_COUNT
 } ins_unary;
 ins_value ins_unary_map(ins_graph *g, ins_unary kind, ins_value x);
 /* y = act(gate) * up; act SILU = SwiGLU, GELU_* = GeGLU. Same shapes. */
@@ -42,9 +56,18 @@ ins_value ins_attention(ins_graph *g, ins_value q, ins_value k, ins_value v, ins
 ins_value ins_rope(ins_graph *g, ins_value x, ins_value positions, int head_size, int rotary_dim, double theta,
                    bool interleaved);
 
+/* Same with a table of n_freq = rotary_dim/2 inverse frequencies (scaled variants), and a factor on cosine and sine (0
+ * = 1). The table is copied. */
+#define INS_ROPE_MAX_FREQ 128
+ins_value ins_rope_table(ins_graph *g, ins_value x, ins_value positions, int head_size, const double *inv_freq,
+                         int n_freq, double scale, bool interleaved);
+
 /* -- norms over the last dimension; weight [D] or INS_NO_VALUE, bias likewise -- */
 ins_value ins_layernorm(ins_graph *g, ins_value x, ins_value weight, ins_value bias, double eps, ins_dtype out_dtype);
 ins_value ins_rmsnorm(ins_graph *g, ins_value x, ins_value weight, double eps, ins_dtype out_dtype);
+/* Same with (weight + weight_offset): 1 for Gemma-like norms. */
+ins_value ins_rmsnorm_offset(ins_graph *g, ins_value x, ins_value weight, double weight_offset, double eps,
+                             ins_dtype out_dtype);
 
 /* -- tables -- */
 ins_value ins_embedding(ins_graph *g, ins_value table, ins_value ids); /* table [V,D], ids i32 [..] -> [.., D] */
@@ -55,10 +78,14 @@ ins_value ins_softmax(ins_graph *g, ins_value x);     /* last dimension */
 ins_value ins_log_softmax(ins_graph *g, ins_value x); /* last dimension */
 /* Fused language-model head: loss = sum_i weights[i] * -log softmax(x[i] W^T)[targets[i]]; x [N,D], W [V,D] (or [D,V]
  * with in_out), targets i32 [N] (< 0 = ignored), weights real [N]. Never materialises [N,V]. Returns loss [] ;
- * *nll (may be NULL) gets [N], *correct (may be NULL) gets f32 [N] (1 where the arg max is the target). */
+ * *nll (may be NULL) gets [N], *correct (may be NULL) gets real [N] (1 where the arg max is the target). */
 ins_value ins_linear_xent(ins_graph *g, ins_value x, ins_value w, bool in_out, ins_value targets, ins_value weights,
                           ins_value *nll, ins_value *correct);
-/* Same from logits [N,C]. */
+/* Same with label smoothing (share given to the uniform distribution) and z_loss * (log sum exp)^2 in each nll. */
+ins_value ins_linear_xent_smooth(ins_graph *g, ins_value x, ins_value w, bool in_out, ins_value targets,
+                                 ins_value weights, double label_smoothing, double z_loss, ins_value *nll,
+                                 ins_value *correct);
+/* From logits [N,C]; a composite of ops that have derivatives of any order. */
 ins_value ins_xent(ins_graph *g, ins_value logits, ins_value targets, ins_value weights, ins_value *nll);
 
 /* -- reductions -- */
@@ -72,7 +99,7 @@ ins_value ins_reshape(ins_graph *g, ins_value x, int n_dims, const int64_t *dims
 ins_value ins_build_permute(ins_graph *g, ins_value x, const int *axes);
 /* base/rng.h has an ins_permute(key, n, i) too: the first argument tells which one is meant. */
 #define ins_permute(first, ...)                                                                                        \
-    _Generic((first), ins_graph *: ins_build_permute, default: ins_permute)(first, __VA_ARGS__)
+    _Generic((first), ins_graph * : ins_build_permute, default : ins_permute)(first, __VA_ARGS__)
 ins_value ins_slice(ins_graph *g, ins_value x, int axis, int64_t start, int64_t length);
 ins_value ins_concat(ins_graph *g, const ins_value *parts, int n, int axis);
 ins_value ins_broadcast(ins_graph *g, ins_value x, ins_type type); /* to a larger shape, numpy rules */

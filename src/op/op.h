@@ -15,8 +15,8 @@
 typedef struct ins_graph ins_graph;
 typedef struct ins_op ins_op;
 typedef int32_t ins_value;
-#define INS_NO_VALUE (-1)
-#define INS_OP_MAX_IN 12
+#define INS_NO_VALUE   (-1)
+#define INS_OP_MAX_IN  12
 #define INS_OP_MAX_OUT 6
 
 /* What a shape rule sees. A missing optional input has in[i] == NULL. */
@@ -28,8 +28,8 @@ typedef struct ins_op_sig {
     ins_type out[INS_OP_MAX_OUT]; /* infer fills these */
 } ins_op_sig;
 
-/* One execution. Pointers of missing inputs are NULL. Outputs never alias inputs, except where the op's flags allow it
- * and the planner chose so. */
+/* One execution. Pointers of missing inputs are NULL; an output after the first may be NULL when nobody reads it.
+ * Outputs never alias inputs, except where the op's flags allow it and the planner chose so. */
 typedef struct ins_op_call {
     const ins_op_sig *sig;
     const void *in[INS_OP_MAX_IN];
@@ -49,9 +49,10 @@ typedef struct ins_op_grad {
 } ins_op_grad;
 
 enum {
-    INS_OP_VIEW = 1,       /* out[0] is in[0] under another shape: no run, no memory */
-    INS_OP_INPLACE = 2,    /* out[0] may be written over in[0] when that is its last use and the bytes are equal */
-    INS_OP_ACCUMULATE = 4, /* has an optional input `acc_in` whose value is added to out[acc_out]; when given, they share memory */
+    INS_OP_VIEW = 1,    /* out[0] is in[0] under another shape: no run, no memory */
+    INS_OP_INPLACE = 2, /* out[0] may be written over in[0] when that is its last use and the bytes are equal */
+    INS_OP_ACCUMULATE =
+        4, /* has an optional input `acc_in` whose value is added to out[acc_out]; when given, they share memory */
     INS_OP_PURE_CHEAP = 8, /* cheap to recompute from its inputs */
 };
 
@@ -59,11 +60,12 @@ enum {
 typedef struct ins_op_sample {
     const char *name;
     int n_in;
-    ins_type in[INS_OP_MAX_IN];  /* float inputs are declared F32; the f64 test turns them into F64 */
+    ins_type in[INS_OP_MAX_IN]; /* float inputs are declared F32; the f64 test turns them into F64 */
     const void *attr;
     /* Inputs that are integers or must lie in a range are filled by this (NULL = normal(0,1) for floats). */
     void (*fill)(int input, const ins_type *type, void *data);
-    double kink; /* |x| below 10 h of a kink at 0 is skipped when > 0 */
+    double kink;        /* |x| below 10 h of a kink at 0 is skipped when > 0 */
+    unsigned keep_real; /* bit i: input i stays f32 when the sample runs in bf16 (norm weights, biases, loss weights) */
 } ins_op_sample;
 
 struct ins_op {
@@ -73,20 +75,21 @@ struct ins_op {
     const char *in_names, *out_names; /* space-separated, for messages */
     size_t attr_size;                 /* bytes of the attribute struct (plain data, copied, hashed) */
     unsigned flags;
-    int acc_in, acc_out;              /* with INS_OP_ACCUMULATE */
+    int acc_in, acc_out; /* with INS_OP_ACCUMULATE */
     ins_status (*infer)(ins_op_sig *sig, ins_error *err);
     ins_status (*run)(const ins_op_call *call, ins_error *err);
-    size_t (*scratch)(const ins_op_sig *sig, int n_threads); /* NULL = none */
+    size_t (*scratch)(const ins_op_sig *sig, int n_threads);                /* NULL = none */
     ins_status (*grad)(ins_graph *g, const ins_op_grad *a, ins_error *err); /* NULL = not differentiable */
-    const char *nondiff_reason;              /* required when grad is NULL */
-    double (*flops)(const ins_op_sig *sig);  /* NULL = elements of the outputs */
-    const ins_op_sample *samples;            /* ended by a sample with name NULL */
+    const char *nondiff_reason;                                             /* required when grad is NULL */
+    double (*flops)(const ins_op_sig *sig);                                 /* NULL = elements of the outputs */
+    const ins_op_sample *samples;                                           /* ended by a sample with name NULL */
 };
 
 /* ---- what an op may ask of its graph; implemented by the graph room -------------------------------------------- */
 
 /* Add a node. in has n_in entries (INS_NO_VALUE = missing optional). out gets op->n_out values. Returns out[0]. */
-ins_value ins_graph_emit(ins_graph *g, const ins_op *op, const void *attr, const ins_value *in, int n_in, ins_value *out);
+ins_value ins_graph_emit(ins_graph *g, const ins_op *op, const void *attr, const ins_value *in, int n_in,
+                         ins_value *out);
 const ins_type *ins_graph_type(const ins_graph *g, ins_value v);
 ins_dtype ins_graph_real(const ins_graph *g);    /* F32, or F64 in gradient checks */
 ins_dtype ins_graph_compute(const ins_graph *g); /* dtype of matrix products: F32, F64 or BF16 */
