@@ -26,23 +26,27 @@ static bool mem_must_fail(void) {
     return false;
 }
 
+/* malloc refuses these itself; a sanitizer's stops the program. */
+static bool mem_too_big(size_t size) { return size > PTRDIFF_MAX; }
+
 static void *mem_count(void *ptr) {
     if (ptr) atomic_fetch_add_explicit(&mem_live, 1, memory_order_relaxed);
     return ptr;
 }
 
 void *ins_malloc(size_t size) {
-    if (mem_must_fail()) return NULL;
+    if (mem_must_fail() || mem_too_big(size)) return NULL;
     return mem_count(malloc(size ? size : 1));
 }
 
 void *ins_calloc(size_t n, size_t size) {
-    if (mem_must_fail()) return NULL;
+    size_t total;
+    if (mem_must_fail() || !ins_mul_size(n, size, &total) || mem_too_big(total)) return NULL;
     return mem_count(n && size ? calloc(n, size) : calloc(1, 1));
 }
 
 void *ins_realloc(void *ptr, size_t size) {
-    if (mem_must_fail()) return NULL;
+    if (mem_must_fail() || mem_too_big(size)) return NULL;
     void *grown = realloc(ptr, size ? size : 1);
     return ptr ? grown : mem_count(grown);
 }
@@ -62,7 +66,7 @@ char *ins_strdup(const char *s) {
 }
 
 void *ins_aligned_alloc(size_t align, size_t size) {
-    if (mem_must_fail()) return NULL;
+    if (mem_must_fail() || mem_too_big(size)) return NULL;
     void *ptr = NULL;
     if (align < sizeof(void *)) align = sizeof(void *);
     if (posix_memalign(&ptr, align, size ? size : 1) != 0) return NULL;

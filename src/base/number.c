@@ -36,19 +36,21 @@ bool ins_double_parse(const char *text, double *out) {
 }
 
 const char *ins_double_format(double value, char buf[32]) {
-    if (!isfinite(value)) {
-        snprintf(buf, 32, "%s", isnan(value) ? "nan" : value > 0 ? "inf" : "-inf");
-        return buf;
+    char text[40];
+    if (isfinite(value)) {
+        for (int digits = 15; digits <= 17; digits++) {
+            snprintf(text, sizeof text, "%.*g", digits, value);
+            if (strtod(text, NULL) == value) break;
+        }
+        size_t at = strspn(text, "0123456789+-e");
+        size_t gap = strcspn(text + at, "0123456789"); /* the locale's decimal point, maybe of several bytes */
+        if (text[at] != '\0' && gap > 0) {
+            text[at] = '.';
+            memmove(text + at + 1, text + at + gap, strlen(text + at + gap) + 1);
+        }
+    } else {
+        snprintf(text, sizeof text, "%s", isnan(value) ? "nan" : value > 0 ? "inf" : "-inf");
     }
-    for (int digits = 15; digits <= 17; digits++) {
-        snprintf(buf, 32, "%.*g", digits, value);
-        if (strtod(buf, NULL) == value) break;
-    }
-    size_t at = strspn(buf, "0123456789+-e");
-    size_t gap = strcspn(buf + at, "0123456789"); /* the locale's decimal point, maybe of several bytes */
-    if (buf[at] != '\0' && gap > 0) {
-        buf[at] = '.';
-        memmove(buf + at + 1, buf + at + gap, strlen(buf + at + gap) + 1);
-    }
+    memcpy(buf, text, strlen(text) + 1); /* at most 24 characters */
     return buf;
 }

@@ -32,9 +32,11 @@ static void counts_and_fails_on_demand(void **state) {
 
 static void impossible_sizes_fail(void **state) {
     (void)state;
-    volatile size_t huge = SIZE_MAX / 2; /* volatile: the compiler would warn of the size */
+    volatile size_t huge = SIZE_MAX / 2 + 2; /* volatile: the compiler would warn of the size */
     assert_null(ins_malloc(huge));
-    assert_null(ins_calloc(huge, 4));
+    assert_null(ins_calloc(huge, 2));
+    assert_null(ins_calloc(2, huge / 2));
+    assert_null(ins_realloc(NULL, huge));
     assert_null(ins_aligned_alloc(64, huge));
     ins_error err;
     void *pages = NULL;
