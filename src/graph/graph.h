@@ -49,7 +49,8 @@ typedef struct ins_plan_options {
 
 /* Dead code removal, fusions (loss into its gradient pass, accumulation in place), order, memory offsets. The graph
  * must outlive the plan. */
-ins_status ins_plan_new(const ins_graph *g, const ins_plan_options *options, int n_threads, ins_plan **out, ins_error *err);
+ins_status ins_plan_new(const ins_graph *g, const ins_plan_options *options, int n_threads, ins_plan **out,
+                        ins_error *err);
 void ins_plan_free(ins_plan *plan);
 size_t ins_plan_arena_bytes(const ins_plan *plan);    /* activations + scratch: what ins_exec_new allocates */
 size_t ins_plan_external_bytes(const ins_plan *plan); /* inputs, parameters, bound outputs */

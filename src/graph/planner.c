@@ -113,12 +113,8 @@ ins_status ins_plan_collect(ins_plan *plan, const ins_plan_options *options, ins
         const graph_node *from = &g->nodes[i];
         if (!is_live(live, from)) continue;
         plan_node *node = &plan->nodes[plan->n_nodes++];
-        *node = (plan_node){.sig = from->sig,
-                            .scope = from->scope,
-                            .out0 = from->out0,
-                            .key = i,
-                            .scratch = PLAN_NONE,
-                            .acc_from = PLAN_NONE};
+        *node = (plan_node){
+            .sig = from->sig, .scope = from->scope, .out0 = from->out0, .scratch = PLAN_NONE, .acc_from = PLAN_NONE};
         memcpy(node->in, from->in, sizeof node->in);
     }
     return INS_OK;

@@ -16,7 +16,6 @@ typedef struct plan_node {
     const char *scope;
     ins_value in[INS_OP_MAX_IN];
     ins_value out0;
-    int64_t key;      /* wanted place in the order: the build order, except where a fusion moved the node */
     int32_t scratch;  /* storage, or PLAN_NONE */
     int32_t acc_from; /* storage that is copied to out[acc_out] before the run, or PLAN_NONE */
 } plan_node;

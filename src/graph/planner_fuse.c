@@ -114,7 +114,6 @@ static void fuse_pair(fuse_state *s, const op_pair *pair) {
             if (!outputs_fit(s, pair, forward, grad) || depends(s, k, f)) continue;
             for (int i = 0; i < forward->sig->n_out; i++)
                 if (pair->out[i] >= 0) s->by[forward->out0 + i] = grad->out0 + pair->out[i];
-            grad->key = forward->key;
             s->drop[f] = true;
         }
     }

@@ -1,5 +1,5 @@
 /* The order of the steps: the build order, except that
- *  - a node that a fusion moved forward comes with everything it needs, just before;
+ *  - what a node needs comes before it, even where a fusion made it need a node that was built later;
  *  - a node that only makes outputs (a parameter's gradient) runs as soon as its inputs are there, so that the
  *    activations it reads can die. Outputs have memory of their own, so this never raises the peak.
  * Within the backward pass the build order is already the best one: a node's input gradients are made together.
@@ -92,9 +92,7 @@ ins_status ins_plan_order(ins_plan *plan, ins_error *err) {
     keyed *keys = ins_plan_work(plan, n, sizeof *keys, err);
     plan_node *copy = ins_plan_work(plan, n, sizeof *copy, err);
     if (!s.producer || !s.done || !s.order || !s.stack || !keys || !copy) return INS_NOMEM;
-    for (int64_t i = 0; i < n; i++) keys[i] = (keyed){.key = plan->nodes[i].key, .index = (int32_t)i};
-    qsort(keys, (size_t)n, sizeof *keys, by_key);
-    for (int64_t i = 0; i < n; i++) emit(&s, keys[i].index);
+    for (int64_t i = 0; i < n; i++) emit(&s, i);
     apply_order(plan, s.order, copy);
     return hoist_outputs(plan, keys, s.order, copy, err);
 }
