@@ -22,7 +22,8 @@ typedef struct ins_objective {
     ins_component head; /* family "objective" */
     ins_span_mode span; /* what attention sees */
     bool needs_mask;    /* the corpus must have been tokenized with a loss mask (sft) */
-    /* Host-side change of the batch before it is bound (masking, loss weights); may be NULL. key: this step's stream. */
+    /* Host-side change of the batch before it is bound (masking, loss weights); may be NULL. key: this step's stream.
+     */
     ins_status (*prepare)(const void *options, ins_batch *batch, ins_rng_key key, ins_error *err);
     ins_status (*build)(const void *options, ins_graph *g, const ins_model *m, const ins_batch_values *in,
                         ins_objective_values *out, ins_error *err);
@@ -31,6 +32,7 @@ extern const ins_family ins_family_objective;
 
 /* Declare the batch's inputs in a graph ("batch.ids", ...) and bind a batch to an executor. */
 ins_batch_values ins_batch_declare(ins_graph *g, int64_t n_rows, int64_t n_cols, bool dropout);
-ins_status ins_batch_bind(ins_exec *exec, const ins_batch *batch, const float *loss_scale, const int32_t *rng_key, ins_error *err);
+ins_status ins_batch_bind(ins_exec *exec, const ins_batch *batch, const float *loss_scale, const int32_t *rng_key,
+                          ins_error *err);
 
 #endif

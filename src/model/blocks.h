@@ -1,0 +1,28 @@
+/* Pieces of the Transformer. ins_model_build chains them; decoding puts its key/value cache between the projections and
+ * the attention. Shapes: h [B,T,D] real, q [B,T,H K], k and v [B,T,Hkv K] compute dtype.
+ */
+#ifndef INS_MODEL_BLOCKS_H
+#define INS_MODEL_BLOCKS_H
+
+#include "model/model.h"
+
+typedef struct ins_blocks {
+    const ins_model *model;
+    ins_graph *graph;
+    ins_value positions; /* i32 [B,T] */
+    ins_value rng_key;   /* i32 [4], or INS_NO_VALUE = no dropout */
+    /* The matrices of the blocks and the head are leaves of the compute dtype, named NAME + INS_BLOCKS_CAST, rather
+     * than real ones that the graph casts at each run. For inference: no gradients to the weights. */
+    bool cast_matrices;
+} ins_blocks;
+#define INS_BLOCKS_CAST "@compute"
+
+ins_value ins_blocks_embed(const ins_blocks *b, ins_value ids);                         /* -> h */
+void ins_blocks_qkv(const ins_blocks *b, int64_t layer, ins_value h, ins_value qkv[3]); /* normed, rotated */
+ins_value ins_blocks_attend(const ins_blocks *b, const ins_value qkv[3], ins_value lo, ins_value hi);
+/* The rest of the block: output projection, residual, MLP -> h */
+ins_value ins_blocks_finish(const ins_blocks *b, int64_t layer, ins_value h, ins_value attended);
+ins_value ins_blocks_final(const ins_blocks *b, ins_value h); /* -> hidden [B,T,D], compute dtype */
+ins_value ins_blocks_head(const ins_blocks *b);               /* leaf [V,D] */
+
+#endif
