@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -129,6 +130,38 @@ ins_status ins_dir_list(const char *path, char ***names, int64_t *n, ins_error *
     if (count > 1) qsort(list, (size_t)count, sizeof *list, compare_names);
     *names = list;
     *n = count;
+    return INS_OK;
+}
+
+/* ".NAME.tmp-" and 16 hexadecimal digits, as writer.c makes them. */
+static bool is_temporary(const char *name) {
+    const char *mark = strstr(name, ".tmp-");
+    for (const char *next = mark; next; next = strstr(next + 1, ".tmp-")) mark = next;
+    return name[0] == '.' && mark && mark > name && strlen(mark + 5) == 16 &&
+           strspn(mark + 5, "0123456789abcdef") == 16;
+}
+
+ins_status ins_dir_sweep(const char *path, int64_t *n_removed, ins_error *err) {
+    char **names, file[PATH_MAX];
+    int64_t n, removed = 0;
+    INS_TRY(ins_dir_list(path, &names, &n, err));
+    ins_status status = INS_OK;
+    for (int64_t i = 0; i < n && status == INS_OK; i++) {
+        if (!is_temporary(names[i])) continue;
+        status = ins_path_join(path, names[i], file, sizeof file, err);
+        if (status != INS_OK || ins_dir_exists(file)) continue;
+        if (unlink(file) != 0 && errno != ENOENT) status = INS_FAIL_ERRNO(err, "cannot remove '%s'", file);
+        if (status == INS_OK) removed++;
+    }
+    ins_names_free(names, n);
+    if (status == INS_OK && n_removed) *n_removed = removed;
+    return status;
+}
+
+ins_status ins_disk_free(const char *path, uint64_t *bytes, ins_error *err) {
+    struct statvfs info;
+    if (statvfs(path, &info) != 0) return INS_FAIL_ERRNO(err, "cannot ask for the free space of '%s'", path);
+    *bytes = (uint64_t)info.f_bavail * (uint64_t)info.f_frsize;
     return INS_OK;
 }
 

@@ -47,32 +47,23 @@ static ins_status fail_too_big(const char *path, uint64_t max_bytes, ins_error *
     return INS_DATA;
 }
 
-/* Read to the end in pieces; `expected` is only a first guess (0 for pipes and /proc). */
+/* Read to the end, straight into the string; `expected` is only a first guess (0 for pipes and /proc). */
 static ins_status read_all(int fd, const char *path, uint64_t expected, uint64_t max_bytes, ins_str *out,
                            ins_error *err) {
     const size_t least = 4096;
-    size_t piece = (size_t)(expected < least ? least : expected + 1); /* + 1: the read that sees the end */
+    size_t room = expected < least ? least : (size_t)expected + 1; /* + 1: the read that sees the end */
     uint64_t total = 0;
     for (;;) {
-        size_t before = out->len;
-        char *buf = ins_malloc(piece);
-        if (!buf) return INS_FAIL(err, INS_NOMEM, "out of memory while reading '%s'", path);
-        ssize_t got;
-        do got = read(fd, buf, piece);
-        while (got < 0 && errno == EINTR);
-        int code = errno;
-        if (got > 0 && (uint64_t)got <= max_bytes - total) ins_str_append(out, buf, (size_t)got);
-        ins_free(buf);
-        if (got < 0) {
-            errno = code;
-            return INS_FAIL_ERRNO(err, "cannot read '%s'", path);
-        }
+        if (!ins_str_reserve(out, room)) return INS_FAIL(err, INS_NOMEM, "out of memory while reading '%s'", path);
+        ssize_t got = read(fd, out->data + out->len, room);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) return INS_FAIL_ERRNO(err, "cannot read '%s'", path);
+        out->data[out->len + (size_t)got] = '\0';
         if (got == 0) return INS_OK;
         if ((uint64_t)got > max_bytes - total) return fail_too_big(path, max_bytes, err);
-        if (out->oom || out->len != before + (size_t)got)
-            return INS_FAIL(err, INS_NOMEM, "out of memory while reading '%s'", path);
+        out->len += (size_t)got;
         total += (uint64_t)got;
-        piece = 65536;
+        room = expected > total ? (size_t)(expected - total) + 1 : 65536;
     }
 }
 
@@ -84,11 +75,9 @@ ins_status ins_file_read(const char *path, uint64_t max_bytes, ins_str *out, ins
     size_t before = out->len;
     ins_status status = INS_OK;
     if (expected > max_bytes || expected >= SIZE_MAX / 2) status = fail_too_big(path, max_bytes, err);
-    if (status == INS_OK) ins_str_append(out, "", 0); /* an empty file gives "" */
-    if (status == INS_OK && out->oom) status = INS_FAIL(err, INS_NOMEM, "out of memory while reading '%s'", path);
     if (status == INS_OK) status = read_all(fd, path, expected, max_bytes, out, err);
     close(fd);
-    if (status != INS_OK && out->data && out->len > before) { /* nothing half-read stays */
+    if (status != INS_OK && out->data) { /* nothing half-read stays */
         out->len = before;
         out->data[before] = '\0';
     }

@@ -38,6 +38,20 @@ ins_status ins_rename(const char *from, const char *to, ins_error *err); /* rena
 ins_status ins_dir_list(const char *path, char ***names, int64_t *n, ins_error *err);
 void ins_names_free(char **names, int64_t n);
 
+/* Remove what writers of a killed process left in the folder (".NAME.tmp-..." files). Only while nobody else writes
+ * there: take a lock first. *n_removed may be NULL. */
+ins_status ins_dir_sweep(const char *path, int64_t *n_removed, ins_error *err);
+/* Free bytes for this user on the disk that holds `path` (which must exist). */
+ins_status ins_disk_free(const char *path, uint64_t *bytes, ins_error *err);
+
+/* An advisory lock on a file that is made if needed and stays behind. It ends with the process, however that ends.
+ * INS_ENV when another process holds it and wait is false. */
+typedef struct ins_lock {
+    int fd;
+} ins_lock;
+ins_status ins_lock_take(const char *path, bool wait, ins_lock *out, ins_error *err);
+void ins_lock_release(ins_lock *lock);
+
 /* path_join("x/", "y") = "x/y"; an absolute second part wins. Into buf of PATH_MAX; INS_USAGE if too long. */
 ins_status ins_path_join(const char *dir, const char *name, char *buf, size_t size, ins_error *err);
 const char *ins_path_base(const char *path);

@@ -27,7 +27,9 @@ static bool mem_must_fail(void) {
 }
 
 /* malloc refuses these itself; a sanitizer's stops the program. */
-static bool mem_too_big(size_t size) { return size > PTRDIFF_MAX; }
+static bool mem_too_big(size_t size) {
+    return size > PTRDIFF_MAX;
+}
 
 static void *mem_count(void *ptr) {
     if (ptr) atomic_fetch_add_explicit(&mem_live, 1, memory_order_relaxed);

@@ -171,6 +171,26 @@ void ins_pool_run(ins_pool *pool, int64_t n_tasks, ins_task_fn fn, void *arg) {
     pthread_mutex_unlock(&pool->callers);
 }
 
+typedef struct range_job {
+    ins_range_fn fn;
+    void *arg;
+    int64_t n, chunk;
+} range_job;
+
+static void range_task(void *arg, int64_t task, int thread) {
+    const range_job *job = arg;
+    int64_t begin = task * job->chunk;
+    int64_t end = job->n - begin < job->chunk ? job->n : begin + job->chunk;
+    job->fn(job->arg, begin, end, thread);
+}
+
+void ins_pool_run_range(ins_pool *pool, int64_t n, int64_t chunk, ins_range_fn fn, void *arg) {
+    if (n <= 0) return;
+    if (chunk < 1) chunk = 1;
+    range_job job = {.fn = fn, .arg = arg, .n = n, .chunk = chunk};
+    ins_pool_run(pool, n / chunk + (n % chunk != 0), range_task, &job);
+}
+
 static ins_status pool_start(ins_pool *pool, ins_error *err) {
     sigset_t all, old;
     sigfillset(&all); /* signals go to the program's own threads */

@@ -20,4 +20,8 @@ typedef void (*ins_task_fn)(void *arg, int64_t task, int thread);
  * No allocation. Nested calls run serially on the calling thread. */
 void ins_pool_run(ins_pool *pool, int64_t n_tasks, ins_task_fn fn, void *arg);
 
+/* The same over a range of n items in fixed chunks: fn gets [begin, end). The cut depends on n and chunk only. */
+typedef void (*ins_range_fn)(void *arg, int64_t begin, int64_t end, int thread);
+void ins_pool_run_range(ins_pool *pool, int64_t n, int64_t chunk, ins_range_fn fn, void *arg);
+
 #endif

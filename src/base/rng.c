@@ -88,6 +88,43 @@ double ins_rng_normal(ins_rng *r) {
     return sqrt(-2.0 * log(radius)) * cos(6.283185307179586476925 * angle);
 }
 
+/* One block of four values. */
+static void block_uniform(const uint32_t words[4], float out[4]) {
+    for (int i = 0; i < 4; i++) out[i] = (float)(words[i] >> 8) * 0x1p-24f;
+}
+
+static void block_normal(const uint32_t words[4], float out[4]) {
+    for (int i = 0; i < 4; i += 2) {                                          /* Box-Muller, both values */
+        double radius = sqrt(-2.0 * log(((double)words[i] + 1.0) * 0x1p-32)); /* of (0, 1] */
+        double angle = 6.283185307179586476925 * 0x1p-32 * (double)words[i + 1];
+        out[i] = (float)(radius * cos(angle));
+        out[i + 1] = (float)(radius * sin(angle));
+    }
+}
+
+static void fill_blocks(ins_rng_key key, uint64_t hi, uint64_t first, int64_t n, float *out,
+                        void (*block)(const uint32_t words[4], float out[4])) {
+    uint32_t words[4];
+    float values[4];
+    for (int64_t done = 0; done < n;) {
+        uint64_t at = first + (uint64_t)done;
+        int64_t skip = (int64_t)(at % 4), take = 4 - skip;
+        if (take > n - done) take = n - done;
+        ins_philox(key, hi, at / 4, words);
+        block(words, values);
+        memcpy(out + done, values + skip, (size_t)take * sizeof *out);
+        done += take;
+    }
+}
+
+void ins_rng_fill_uniform(ins_rng_key key, uint64_t hi, uint64_t first, int64_t n, float *out) {
+    fill_blocks(key, hi, first, n, out, block_uniform);
+}
+
+void ins_rng_fill_normal(ins_rng_key key, uint64_t hi, uint64_t first, int64_t n, float *out) {
+    fill_blocks(key, hi, first, n, out, block_normal);
+}
+
 /* Finaliser of SplitMix64: every input bit changes every output bit. */
 static uint64_t mix64(uint64_t x) {
     x ^= x >> 30;

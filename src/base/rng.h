@@ -26,6 +26,11 @@ uint64_t ins_rng_below(ins_rng *r, uint64_t n); /* uniform in [0, n), unbiased; 
 double ins_rng_uniform(ins_rng *r);             /* [0, 1), 53 bits */
 double ins_rng_normal(ins_rng *r);              /* N(0, 1) */
 
+/* n values of a long array from position `first` on: value i is a pure function of (key, hi, i), so the array may be
+ * cut anywhere and filled by any thread. Uniform in [0, 1) with 24 bits; normal N(0, 1) from 32-bit uniforms. */
+void ins_rng_fill_uniform(ins_rng_key key, uint64_t hi, uint64_t first, int64_t n, float *out);
+void ins_rng_fill_normal(ins_rng_key key, uint64_t hi, uint64_t first, int64_t n, float *out);
+
 /* Bijection of [0, n) keyed by `key`: position of the i-th item in a shuffled order (Feistel network with cycle
  * walking). Pure function; O(1) memory. Precondition: 1 <= n, i < n. */
 uint64_t ins_permute(ins_rng_key key, uint64_t n, uint64_t i);

@@ -228,6 +228,23 @@ void ins_diag_add(ins_diag *diag, ins_status status, ins_pos pos, const char *hi
     ins_error_at(err, pos);
 }
 
+static int compare_places(const ins_error *x, const ins_error *y) {
+    int order = strcmp(x->file, y->file);
+    if (order == 0) order = (x->line > y->line) - (x->line < y->line);
+    if (order == 0) order = (x->col > y->col) - (x->col < y->col);
+    return order;
+}
+
+/* Insertion sort: stable, without memory of its own, and there are at most INS_DIAG_MAX. */
+void ins_diag_sort(ins_diag *diag) {
+    for (int64_t i = 1; i < diag->n; i++) {
+        ins_error moving = diag->items[i];
+        int64_t at = i;
+        for (; at > 0 && compare_places(&diag->items[at - 1], &moving) > 0; at--) diag->items[at] = diag->items[at - 1];
+        diag->items[at] = moving;
+    }
+}
+
 void ins_diag_free(ins_diag *diag) {
     if (!diag) return;
     ins_free(diag->items);

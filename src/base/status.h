@@ -91,6 +91,8 @@ typedef struct ins_diag {
 
 void ins_diag_add(ins_diag *diag, ins_status status, ins_pos pos, const char *hint, const char *fmt, ...)
     __attribute__((format(printf, 5, 6)));
+/* Put the problems in the order of their places (file, line, column), as a reader of the file meets them. */
+void ins_diag_sort(ins_diag *diag);
 void ins_diag_free(ins_diag *diag);
 
 /* Nearest of n names to `word` by edit distance (case-insensitive, transpositions count 1), or NULL when none is

@@ -6,8 +6,7 @@
 
 #include "base/mem.h"
 
-/* Room for n more bytes and the NUL. */
-static bool str_reserve(ins_str *s, size_t n) {
+bool ins_str_reserve(ins_str *s, size_t n) {
     if (s->oom) return false;
     size_t need;
     if (!ins_add_size(s->len, n, &need) || !ins_add_size(need, 1, &need)) {
@@ -31,7 +30,7 @@ void ins_str_append(ins_str *s, const void *bytes, size_t n) {
     const char *from = bytes;
     bool own = s->data && from >= s->data && from <= s->data + s->len; /* appending a part of itself */
     size_t offset = own ? (size_t)(from - s->data) : 0;
-    if (!str_reserve(s, n)) return;
+    if (!ins_str_reserve(s, n)) return;
     if (own) from = s->data + offset;
     if (n) memmove(s->data + s->len, from, n);
     s->len += n;
@@ -52,7 +51,7 @@ void ins_str_printf(ins_str *s, const char *fmt, ...) {
     va_copy(again, args);
     int len = vsnprintf(NULL, 0, fmt, args);
     va_end(args);
-    if (len >= 0 && str_reserve(s, (size_t)len)) {
+    if (len >= 0 && ins_str_reserve(s, (size_t)len)) {
         vsnprintf(s->data + s->len, (size_t)len + 1, fmt, again);
         s->len += (size_t)len;
     }

@@ -16,7 +16,8 @@ void ins_str_append(ins_str *s, const void *bytes, size_t n);
 void ins_str_puts(ins_str *s, const char *text);
 void ins_str_putc(ins_str *s, char c);
 void ins_str_printf(ins_str *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-void ins_str_clear(ins_str *s); /* len = 0, memory kept */
+bool ins_str_reserve(ins_str *s, size_t n); /* room for n more bytes and the NUL at data + len; false = oom */
+void ins_str_clear(ins_str *s);             /* len = 0, memory kept */
 void ins_str_free(ins_str *s);
 
 /* Append `n` bytes as the inside of a JSON string (no quotes); invalid UTF-8 becomes U+FFFD. */

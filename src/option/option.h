@@ -104,7 +104,8 @@ bool ins_opt_parse(const ins_opt_table *table, const ins_node *node, void *out, 
 
 /* Meaning of what is not given: absent and `null` are the same, the default. An absent TABLE takes its rows' defaults
  * and does not ask for its required rows; a component named without options does. A map without `kind` where a
- * COMPONENT has a default configures that default. Text defaults of lists are separated by spaces or commas. */
+ * COMPONENT has a default configures that default. In `def` and `neutral`, items of lists are separated by spaces or
+ * commas, and "" is the zero of the type: no text, no items, no component (TABLE as `neutral`: the group not given). */
 
 /* Row by name or alias; NULL if none. */
 const ins_opt_row *ins_opt_find(const ins_opt_table *table, const char *name);

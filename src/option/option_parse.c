@@ -66,11 +66,45 @@ static void check_keys(opt_context *ctx, const ins_opt_table *table, const ins_n
     }
 }
 
+/* A group that is not given: the defaults of its rows, without asking for the required ones. */
+static void parse_absent(opt_context *ctx, const ins_opt_table *table, void *out) {
+    opt_context outer = *ctx;
+    ctx->absent = true;
+    opt_parse_table(ctx, table, NULL, out, NULL);
+    ctx->title = outer.title;
+    ctx->absent = outer.absent;
+}
+
+/* Is one of the unknown keys this row's name, misspelt? Then that is the problem to report. */
+static bool misspelt(opt_context *ctx, const ins_opt_table *table, const ins_opt_row *row, const ins_node *map,
+                     const char *const *skip) {
+    for (int64_t i = 0; map && i < map->n_items; i++) {
+        const char *key = map->items[i]->key;
+        if (in_list(skip, key) || ins_opt_find(table, key)) continue;
+        const char *nearest = opt_nearest_row(table, skip, key, ctx->arena);
+        if (nearest && row_named(row, nearest)) return true;
+    }
+    return false;
+}
+
+static void missing(opt_context *ctx, const ins_opt_row *row, const ins_node *child) {
+    ins_status status = ctx->status;
+    ctx->status = INS_RECIPE; /* also below a default component: it is the user who has to give it */
+    if (child)
+        OPT_PROBLEM(ctx, child->pos, row->help, "'%s' of %s needs a value", row->name, ctx->title);
+    else
+        OPT_PROBLEM(ctx, ctx->pos, row->help, "%s needs the option '%s'", ctx->title, row->name);
+    ctx->status = status;
+}
+
 /* Defaults are parsed like user input; those of lists are words. */
 void opt_parse_default(opt_context *ctx, const ins_opt_row *row, const char *text, ins_pos pos, void *field) {
     bool list = row->type == INS_OPT_STRINGS || row->type == INS_OPT_FLOATS || row->type == INS_OPT_COMPONENTS;
-    bool string = row->type == INS_OPT_STRING || row->type == INS_OPT_PATH;
-    if (string && text[0] == '\0') return;
+    if (row->type == INS_OPT_TABLE) {
+        parse_absent(ctx, row->sub, field);
+        return;
+    }
+    if (text[0] == '\0') return;
     ins_node *node =
         list ? ins_node_new(ctx->arena, INS_NODE_LIST, pos) : ins_node_scalar(ctx->arena, text, false, pos);
     bool ok = node != NULL;
@@ -90,32 +124,16 @@ void opt_parse_default(opt_context *ctx, const ins_opt_row *row, const char *tex
     ctx->status = status;
 }
 
-static void parse_row(opt_context *ctx, const ins_opt_row *row, const ins_node *map, void *out) {
+static void parse_row(opt_context *ctx, const ins_opt_table *table, const ins_opt_row *row, const ins_node *map,
+                      const char *const *skip, void *out) {
     void *field = (char *)out + row->offset;
     const ins_node *child = map ? row_child(map, row) : NULL;
-    bool given = child && child->kind != INS_NODE_NULL;
-    if (given) {
+    if (child && child->kind != INS_NODE_NULL) {
         opt_kind_of(row->type)->parse(ctx, row, child, field);
-        return;
-    }
-    if ((row->flags & INS_OPT_REQUIRED) && !ctx->absent) {
-        ins_status status = ctx->status;
-        ctx->status = INS_RECIPE;
-        if (child)
-            OPT_PROBLEM(ctx, child->pos, row->help, "'%s' of %s needs a value", row->name, ctx->title);
-        else
-            OPT_PROBLEM(ctx, ctx->pos, row->help, "%s needs the option '%s'", ctx->title, row->name);
-        ctx->status = status;
-        return;
-    }
-    if (row->type == INS_OPT_TABLE) {
-        opt_context outer = *ctx;
-        ctx->absent = true;
-        opt_parse_table(ctx, row->sub, NULL, field, NULL);
-        ctx->title = outer.title;
-        ctx->absent = outer.absent;
-    } else if (row->def) {
-        opt_parse_default(ctx, row, row->def, ctx->pos, field);
+    } else if ((row->flags & INS_OPT_REQUIRED) && !ctx->absent) {
+        if (child || !misspelt(ctx, table, row, map, skip)) missing(ctx, row, child);
+    } else if (row->def || row->type == INS_OPT_TABLE) {
+        opt_parse_default(ctx, row, row->def ? row->def : "", ctx->pos, field);
     }
 }
 
@@ -136,7 +154,7 @@ void opt_parse_table(opt_context *ctx, const ins_opt_table *table, const ins_nod
     ctx->depth++;
     if (map) check_keys(ctx, table, map, skip);
     for (const ins_opt_row *row = table->rows; row->name; row++) {
-        parse_row(ctx, row, map, out);
+        parse_row(ctx, table, row, map, skip, out);
         ctx->title = table->title;
     }
     ctx->depth--;

@@ -258,6 +258,47 @@ static void removal_never_follows_links(void **state) {
     assert_int_equal(ins_dir_make(too_long, &err), INS_IO);
 }
 
+static void sweeping_leftovers(void **state) {
+    (void)state;
+    ins_writer *w = NULL;
+    int64_t n = -1;
+    assert_ok(ins_file_write_atomic(at("kept"), "x", 1, NULL));
+    assert_ok(ins_file_write_atomic(at(".f.tmp-0123"), "x", 1, NULL));
+    assert_ok(ins_file_write_atomic(at("f.tmp-0123456789abcdef"), "x", 1, NULL));
+    assert_ok(ins_file_write_atomic(at(".f.tmp-0123456789abcdeg"), "x", 1, NULL));
+    assert_ok(ins_dir_make(at(".d.tmp-0123456789abcdef"), NULL));
+    assert_ok(ins_writer_open(at("f"), &w, NULL)); /* as if its process had been killed */
+    assert_int_equal(count_entries(), 6);
+    assert_ok(ins_dir_sweep(dir, &n, NULL));
+    assert_int_equal(n, 1);
+    assert_int_equal(count_entries(), 5);
+    ins_writer_abort(w);
+    assert_int_equal(ins_dir_sweep(at("none"), NULL, NULL), INS_IO);
+}
+
+static void free_space(void **state) {
+    (void)state;
+    uint64_t bytes = 0;
+    assert_ok(ins_disk_free(dir, &bytes, NULL));
+    assert_true(bytes > 0);
+    assert_int_equal(ins_disk_free(at("none"), &bytes, NULL), INS_IO);
+}
+
+static void locks_keep_others_out(void **state) {
+    (void)state;
+    ins_lock first = {-1}, second = {-1};
+    ins_error err;
+    assert_ok(ins_lock_take(at("lock"), false, &first, NULL));
+    assert_int_equal(ins_lock_take(at("lock"), false, &second, &err), INS_ENV);
+    assert_int_equal(second.fd, -1);
+    assert_true(err.hint[0]);
+    ins_lock_release(&first);
+    ins_lock_release(&first);
+    assert_ok(ins_lock_take(at("lock"), true, &second, NULL));
+    ins_lock_release(&second);
+    assert_int_equal(ins_lock_take(at("no/folder/lock"), true, &second, &err), INS_IO);
+}
+
 static void paths(void **state) {
     (void)state;
     char buf[64];
@@ -291,6 +332,9 @@ int main(void) {
         FILE_TEST(folders),
         FILE_TEST(removal_never_follows_links),
         FILE_TEST(paths),
+        FILE_TEST(sweeping_leftovers),
+        FILE_TEST(free_space),
+        FILE_TEST(locks_keep_others_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

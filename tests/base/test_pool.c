@@ -68,6 +68,28 @@ static void one_and_two_threads_give_equal_bits(void **state) {
     ins_free(values);
 }
 
+static void mark_range(void *arg, int64_t begin, int64_t end, int thread) {
+    (void)thread;
+    _Atomic int *marks = arg;
+    for (int64_t i = begin; i < end; i++) atomic_fetch_add_explicit(&marks[i], 1, memory_order_relaxed);
+    if (end - begin > 7) atomic_fetch_add(&marks[1000], 1);
+}
+
+static void ranges_cover_every_item_once(void **state) {
+    (void)state;
+    static _Atomic int marks[1001];
+    ins_pool *pool = NULL;
+    assert_ok(ins_pool_new(2, &pool, NULL));
+    for (int64_t n = 0; n <= 1000; n = n * 2 + 1) {
+        memset((void *)marks, 0, sizeof marks);
+        ins_pool_run_range(pool, n, 7, mark_range, (void *)marks);
+        for (int64_t i = 0; i < 1000; i++) assert_int_equal(marks[i], i < n);
+        assert_int_equal(marks[1000], 0); /* no chunk was longer than 7 */
+    }
+    ins_pool_run_range(pool, -5, 7, mark_range, NULL);
+    ins_pool_free(pool);
+}
+
 typedef struct nest {
     ins_pool *pool;
     _Atomic int64_t inner_hits, wrong;
@@ -218,6 +240,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_task_once),
         cmocka_unit_test(one_and_two_threads_give_equal_bits),
+        cmocka_unit_test(ranges_cover_every_item_once),
         cmocka_unit_test(nested_runs_stay_on_their_thread),
         cmocka_unit_test(empty_runs_are_cheap_and_do_not_allocate),
         cmocka_unit_test(pauses_between_runs_put_workers_to_sleep),

@@ -75,6 +75,50 @@ static void moments(void **state) {
     assert_true(fabs(uniform / n - 0.5) < 0.003);
 }
 
+static void fills_do_not_depend_on_the_cut(void **state) {
+    (void)state;
+    enum { N = 4001 };
+    static float whole[N], pieces[N];
+    ins_rng_key key = ins_rng_derive(8, "fill", 0);
+    ins_rng_fill_normal(key, 1, 10, N, whole);
+    for (int64_t at = 0, n = 1; at < N; at += n, n = n % 13 + 1)
+        ins_rng_fill_normal(key, 1, 10 + (uint64_t)at, at + n > N ? N - at : n, pieces + at);
+    assert_memory_equal(whole, pieces, sizeof whole);
+    ins_rng_fill_uniform(key, 1, 10, N, whole);
+    for (int64_t at = 0, n = 1; at < N; at += n, n = n % 13 + 1)
+        ins_rng_fill_uniform(key, 1, 10 + (uint64_t)at, at + n > N ? N - at : n, pieces + at);
+    assert_memory_equal(whole, pieces, sizeof whole);
+    ins_rng_fill_uniform(key, 1, 0, 0, NULL);
+}
+
+static void fill_moments(void **state) {
+    (void)state;
+    enum { N = 400000 };
+    float *values = ins_malloc(N * sizeof *values);
+    ins_rng_fill_normal(ins_rng_derive(9, "fill", 0), 0, 0, N, values);
+    double sum = 0, squares = 0, fourth = 0, neighbours = 0;
+    for (int i = 0; i < N; i++) {
+        double x = values[i];
+        assert_true(isfinite(x));
+        sum += x;
+        squares += x * x;
+        fourth += x * x * x * x;
+        if (i) neighbours += x * values[i - 1];
+    }
+    assert_true(fabs(sum / N) < 0.007); /* 4 sigma = 0.0063 */
+    assert_true(fabs(squares / N - 1) < 0.01);
+    assert_true(fabs(fourth / N - 3) < 0.07);
+    assert_true(fabs(neighbours / N) < 0.007);
+    ins_rng_fill_uniform(ins_rng_derive(9, "fill", 1), 0, 0, N, values);
+    int counts[10] = {0};
+    for (int i = 0; i < N; i++) {
+        assert_true(values[i] >= 0 && values[i] < 1);
+        counts[(int)(values[i] * 10)]++;
+    }
+    for (int i = 0; i < 10; i++) assert_in_range(counts[i], 39200, 40800);
+    ins_free(values);
+}
+
 static void permutation_is_a_bijection(void **state) {
     (void)state;
     unsigned char *seen = ins_malloc(70000);
@@ -135,6 +179,8 @@ int main(void) {
         cmocka_unit_test(cursor_reads_the_stream_of_words),
         cmocka_unit_test(below_is_in_range_and_even),
         cmocka_unit_test(moments),
+        cmocka_unit_test(fills_do_not_depend_on_the_cut),
+        cmocka_unit_test(fill_moments),
         cmocka_unit_test(permutation_is_a_bijection),
         cmocka_unit_test(permutation_mixes),
         cmocka_unit_test(permutation_of_large_ranges),

@@ -149,6 +149,20 @@ static void diag_collects_and_caps(void **state) {
     ins_diag_free(&diag);
 }
 
+static void diag_sorts_by_place(void **state) {
+    (void)state;
+    ins_diag diag = {0};
+    ins_diag_add(&diag, INS_RECIPE, (ins_pos){"b", 1, 1}, NULL, "5");
+    ins_diag_add(&diag, INS_RECIPE, (ins_pos){"a", 9, 2}, NULL, "3");
+    ins_diag_add(&diag, INS_RECIPE, (ins_pos){"a", 2, 7}, NULL, "1");
+    ins_diag_add(&diag, INS_RECIPE, (ins_pos){"a", 9, 2}, NULL, "4");
+    ins_diag_add(&diag, INS_RECIPE, (ins_pos){"a", 2, 8}, NULL, "2");
+    ins_diag_add(&diag, INS_RECIPE, (ins_pos){NULL, 0, 0}, NULL, "0");
+    ins_diag_sort(&diag);
+    for (int i = 0; i < 6; i++) assert_int_equal(diag.items[i].text[0], '0' + i);
+    ins_diag_free(&diag);
+}
+
 static void nearest_names(void **state) {
     (void)state;
     static const char *const names[] = {"layers", "heads", "learning_rate", "batch", "lr"};
@@ -184,6 +198,7 @@ int main(void) {
         cmocka_unit_test(too_many_frames_keep_the_innermost),
         cmocka_unit_test(long_file_name_keeps_its_end),
         cmocka_unit_test(diag_collects_and_caps),
+        cmocka_unit_test(diag_sorts_by_place),
         cmocka_unit_test(nearest_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -126,6 +126,13 @@ static void unknown_keys(void **state) {
     assert_non_null(strstr(diag.items[0].text, "did you mean 'needs'"));
 }
 
+static void a_misspelt_required_key_is_one_problem(void **state) {
+    (void)state;
+    assert_problem("{layer: 4}", 1, 2, "unknown option 'layer' of training (did you mean 'layers'?)");
+    assert_false(parse("{layer: 4, layers: null}"));
+    assert_int_equal(diag.n, 2);
+}
+
 static void given_twice(void **state) {
     (void)state;
     assert_problem("{layers: 1,\n depth: 2}", 2, 2, "'depth' is given twice: 'layers' in line 1");
@@ -218,7 +225,9 @@ static void components(void **state) {
 static void all_problems_at_once(void **state) {
     (void)state;
     assert_false(parse("{layer: x, context: q, act: z, limit: {time: w}, optimizer: {lr: 2}, sources: [{}]}"));
-    assert_int_equal(diag.n, 8);
+    assert_int_equal(diag.n, 7);
+    ins_diag_sort(&diag);
+    for (int64_t i = 1; i < diag.n; i++) assert_true(diag.items[i - 1].col < diag.items[i].col);
 }
 
 static void assert_hash_json(bool for_hash, const char *expected) {
@@ -239,16 +248,18 @@ static void canonical_json(void **state) {
                "\"second\":null,\"extras\":[{\"kind\":\"sgd\",\"version\":1}],\"raw\":{\"x\":1}}");
     assert_true(parse("{layers: 4, threads: 9, dropout: 0.0}"));
     const char *plain = "{\"layers\":4,\"context\":1024,\"seed\":1,\"timeout\":300,\"tie\":true,\"name\":null,"
-                        "\"out\":null,\"act\":\"silu\",\"inputs\":[\"base\"],\"limit\":{\"steps\":0,\"time\":3600},"
-                        "\"sources\":[],\"optimizer\":{\"kind\":\"adamw\",\"version\":3,\"lr\":0.0003,"
-                        "\"betas\":[0.9,0.999]},\"second\":null,\"extras\":[],\"raw\":null}";
+                        "\"out\":null,\"act\":\"silu\",\"inputs\":[\"base\"],\"optimizer\":{\"kind\":\"adamw\","
+                        "\"version\":3,\"lr\":0.0003,\"betas\":[0.9,0.999]},\"raw\":null}";
     assert_hash_json(true, plain);
     assert_true(parse("{context: 1024, timeout: 300s, optimizer: {lr: 0.0003}, depth: 4, tie: true}"));
     assert_hash_json(true, plain); /* the same settings, written otherwise */
-    assert_true(parse("{layers: 4, dropout: 0.25}"));
+    assert_true(parse("{layers: 4, dropout: 0.25, limit: {steps: 0, time: 1h}, second: sgd, extras: [sgd]}"));
     ins_str out = {0};
     ins_opt_to_json(&train_table, &t, true, &out);
     assert_non_null(strstr(out.data, "\"dropout\":0.25"));
+    assert_null(strstr(out.data, "\"limit\"")); /* the values of a group that is not given */
+    assert_non_null(strstr(out.data, "\"second\":{\"kind\":\"sgd\""));
+    assert_non_null(strstr(out.data, "\"extras\":[{"));
     ins_str_free(&out);
 }
 
@@ -343,20 +354,11 @@ static void random_trees(void **state) {
 int main(void) {
 #define OPTION_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        OPTION_TEST(defaults),
-        OPTION_TEST(everything_given),
-        OPTION_TEST(null_means_the_default),
-        OPTION_TEST(unknown_keys),
-        OPTION_TEST(given_twice),
-        OPTION_TEST(wrong_types),
-        OPTION_TEST(ranges),
-        OPTION_TEST(choices),
-        OPTION_TEST(required),
-        OPTION_TEST(components),
-        OPTION_TEST(all_problems_at_once),
-        OPTION_TEST(canonical_json),
-        OPTION_TEST(find_rows),
-        OPTION_TEST(allocation_failures),
+        OPTION_TEST(defaults),       OPTION_TEST(everything_given), OPTION_TEST(null_means_the_default),
+        OPTION_TEST(unknown_keys),   OPTION_TEST(given_twice),      OPTION_TEST(a_misspelt_required_key_is_one_problem),
+        OPTION_TEST(wrong_types),    OPTION_TEST(ranges),           OPTION_TEST(choices),
+        OPTION_TEST(required),       OPTION_TEST(components),       OPTION_TEST(all_problems_at_once),
+        OPTION_TEST(canonical_json), OPTION_TEST(find_rows),        OPTION_TEST(allocation_failures),
         OPTION_TEST(random_trees),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
