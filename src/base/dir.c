@@ -27,12 +27,8 @@ ins_status ins_dir_make(const char *path, ins_error *err) {
         if (buf[i] != '/' && buf[i] != '\0') continue;
         char kept = buf[i];
         buf[i] = '\0';
-        if (mkdir(buf, 0777) != 0 && !(errno == EEXIST && ins_dir_exists(buf))) {
-            int code = errno == EEXIST ? ENOTDIR : errno;
-            if (code != EROFS && code != EACCES) { /* these also come for a folder that is there */
-                errno = code;
-                return INS_FAIL_ERRNO(err, "cannot make the folder '%s'", buf);
-            }
+        if (mkdir(buf, 0777) != 0) {
+            int code = errno == EEXIST ? ENOTDIR : errno; /* EACCES and EROFS come for folders that are there, too */
             if (!ins_dir_exists(buf)) {
                 errno = code;
                 return INS_FAIL_ERRNO(err, "cannot make the folder '%s'", buf);

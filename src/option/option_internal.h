@@ -83,7 +83,7 @@ typedef struct opt_word {
 bool opt_next_word(const char **rest, opt_word *word); /* false at the end; *rest may be NULL */
 bool opt_word_is(opt_word word, const char *text);
 bool opt_has_word(const char *words, const char *text);
-/* Which ends of a row's range are real limits (not int64's or double's own). */
+/* Which ends of a row's range are real limits (below 1e18). */
 typedef struct opt_limits {
     bool low, high;
 } opt_limits;

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define RANGE_UNBOUNDED 9.0e18 /* ends of int64 and beyond count as no limit */
+#define RANGE_UNBOUNDED 1e18 /* such an end is there for the machine's sake: people are not told of it */
 
 bool opt_next_word(const char **rest, opt_word *word) {
     if (!*rest) return false;

@@ -190,6 +190,21 @@ static void opening_fails_cleanly(void **state) {
     assert_ok(ins_file_write_atomic(at(name), "x", 1, &err)); /* the temporary's name fits, too */
 }
 
+static void names_without_a_folder(void **state) {
+    (void)state;
+    char here[PATH_MAX];
+    assert_non_null(getcwd(here, sizeof here));
+    assert_int_equal(chdir(dir), 0);
+    ins_status written = ins_file_write_atomic("plain", "x", 1, NULL);
+    ins_status renamed = ins_rename("plain", "other", NULL);
+    ins_status made = ins_dir_make("some/folder", NULL);
+    assert_int_equal(chdir(here), 0);
+    assert_ok(written);
+    assert_ok(renamed);
+    assert_ok(made);
+    assert_content(at("other"), "x");
+}
+
 static void maps(void **state) {
     (void)state;
     ins_map map = {0};
@@ -328,6 +343,7 @@ int main(void) {
         FILE_TEST(pieces_and_hash),
         FILE_TEST(a_failed_write_leaves_nothing),
         FILE_TEST(opening_fails_cleanly),
+        FILE_TEST(names_without_a_folder),
         FILE_TEST(maps),
         FILE_TEST(folders),
         FILE_TEST(removal_never_follows_links),

@@ -176,12 +176,64 @@ static void ranges(void **state) {
     (void)state;
     assert_problem("{layers: 0}", 1, 10, "'layers' must be from 1 to 1000 blocks, not 0");
     assert_problem("{layers: 1001}", 1, 10, "not 1001");
-    assert_problem("{layers: 1, context: 0}", 1, 22, "'context' must be from 1 to 1e+18 tokens, not 0");
+    assert_problem("{layers: 1, context: 0}", 1, 22, "'context' must be at least 1 tokens, not 0");
     assert_problem("{layers: 1, dropout: inf}", 1, 22, "'dropout' must be from 0 to 0.9, not inf");
     assert_problem("{layers: 1, optimizer: {lr: 0}}", 1, 29, "'lr' must be above 0 and at most 1, not 0");
     assert_problem("{layers: 1, optimizer: {kind: adamw, betas: [0.9, 2]}}", 1, 51,
                    "'betas' must be from 0 to 1, not 2");
     assert_problem("{layers: 1, sources: [{path: x, weight: -1}]}", 1, 41, "'weight' must be at least 0, not -1");
+}
+
+static void decimal_commas(void **state) {
+    (void)state;
+    ins_node *map = flow_read(arena, "{layers: 1}");
+    ins_node_put(arena, map, "dropout", ins_node_scalar(arena, "0,5", false, map->pos));
+    assert_false(ins_opt_parse(&train_table, map, &t, arena, NULL, &diag));
+    assert_non_null(strstr(diag.items[0].hint, "use a point for decimals"));
+}
+
+static void long_values_are_cut_in_messages(void **state) {
+    (void)state;
+    ins_str text = {0};
+    ins_str_puts(&text, "x");
+    for (int i = 0; i < 1000; i++) ins_str_puts(&text, "\xC3\xA9");
+    ins_node *map = flow_read(arena, "{}");
+    ins_node_put(arena, map, "layers", ins_node_scalar(arena, text.data, false, map->pos));
+    ins_node_put(arena, map, text.data, ins_node_scalar(arena, "1", false, map->pos));
+    assert_false(ins_opt_parse(&train_table, map, &t, arena, NULL, &diag));
+    assert_int_equal(diag.n, 2);
+    for (int i = 0; i < 2; i++) {
+        size_t len = strlen(diag.items[i].text);
+        assert_true(len < 200 && ins_utf8_valid(diag.items[i].text, len, NULL));
+    }
+    ins_str_free(&text);
+}
+
+typedef struct edge_options {
+    double low, free;
+    ins_opt_component part;
+} edge_options;
+
+static void edges(void **state) {
+    (void)state;
+    static const ins_opt_row rows[] = {
+        {"low", INS_OPT_FLOAT, offsetof(edge_options, low), .min = -INFINITY, .max = -1, .def = "-1", .help = "Low."},
+        {"free", INS_OPT_FLOAT, offsetof(edge_options, free), .help = "Any number."},
+        {"part", INS_OPT_COMPONENT, offsetof(edge_options, part), .choices = "nowhere", .help = "A part."},
+        {.name = NULL},
+    };
+    static const ins_opt_table table = {"edges", rows, sizeof(edge_options)};
+    edge_options e;
+    assert_true(ins_opt_parse(&table, flow_read(arena, "{low: -inf, free: .inf}"), &e, arena, NULL, &diag));
+    ins_str out = {0};
+    ins_opt_to_json(&table, &e, false, &out);
+    assert_string_equal(out.data, "{\"low\":\"-inf\",\"free\":\"inf\",\"part\":null}");
+    ins_str_free(&out);
+    assert_false(ins_opt_parse(&table, flow_read(arena, "{low: 0, part: x}"), &e, arena, NULL, &diag));
+    assert_int_equal(diag.n, 2);
+    assert_string_equal(diag.items[0].text, "'low' must be at most -1, not 0");
+    assert_int_equal(diag.items[1].status, INS_BUG);
+    assert_non_null(strstr(diag.items[1].text, "'nowhere'"));
 }
 
 static void choices(void **state) {
@@ -354,11 +406,24 @@ static void random_trees(void **state) {
 int main(void) {
 #define OPTION_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        OPTION_TEST(defaults),       OPTION_TEST(everything_given), OPTION_TEST(null_means_the_default),
-        OPTION_TEST(unknown_keys),   OPTION_TEST(given_twice),      OPTION_TEST(a_misspelt_required_key_is_one_problem),
-        OPTION_TEST(wrong_types),    OPTION_TEST(ranges),           OPTION_TEST(choices),
-        OPTION_TEST(required),       OPTION_TEST(components),       OPTION_TEST(all_problems_at_once),
-        OPTION_TEST(canonical_json), OPTION_TEST(find_rows),        OPTION_TEST(allocation_failures),
+        OPTION_TEST(defaults),
+        OPTION_TEST(everything_given),
+        OPTION_TEST(null_means_the_default),
+        OPTION_TEST(unknown_keys),
+        OPTION_TEST(given_twice),
+        OPTION_TEST(a_misspelt_required_key_is_one_problem),
+        OPTION_TEST(wrong_types),
+        OPTION_TEST(ranges),
+        OPTION_TEST(decimal_commas),
+        OPTION_TEST(long_values_are_cut_in_messages),
+        OPTION_TEST(edges),
+        OPTION_TEST(choices),
+        OPTION_TEST(required),
+        OPTION_TEST(components),
+        OPTION_TEST(all_problems_at_once),
+        OPTION_TEST(canonical_json),
+        OPTION_TEST(find_rows),
+        OPTION_TEST(allocation_failures),
         OPTION_TEST(random_trees),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
