@@ -2,6 +2,7 @@
 #include "graph/executor.h"
 
 #include "base/file.h"
+#include "kernel/elementwise.h"
 #include "kernel/reduce.h"
 
 #include <string.h>
@@ -27,7 +28,7 @@ static ins_status complete_bindings(ins_exec *exec, ins_error *err) {
 
 static void copy(const ins_exec *exec, const exec_copy *c) {
     if (c->bytes && exec->memory[c->from] != exec->memory[c->to])
-        memcpy(exec->memory[c->to], exec->memory[c->from], c->bytes);
+        ins_copy_bytes(c->bytes, exec->memory[c->from], exec->memory[c->to], exec->pool);
 }
 
 static bool is_finite(const ins_type *type, const void *data, ins_pool *pool) {

@@ -64,7 +64,8 @@ static ins_status hoist_outputs(ins_plan *plan, keyed *keys, int32_t *order, pla
     const int32_t *producer = ins_plan_producers(plan, err);
     bool *is_output = ins_plan_work(plan, plan->n_values, sizeof *is_output, err);
     if (!producer || !is_output) return INS_NOMEM;
-    for (int64_t i = 0; i < plan->n_outputs; i++) is_output[plan->outputs[i].value] = true;
+    for (int64_t i = 0; i < plan->n_outputs; i++)
+        is_output[plan->outputs[i].value] = plan->g->names[plan->outputs[i].name].kind == GRAPH_OUTPUT;
     for (int64_t i = 0; i < plan->n_nodes; i++) {
         const plan_node *node = &plan->nodes[i];
         bool hoist = !ins_plan_is_view(node) && !node->sig->op->scratch;

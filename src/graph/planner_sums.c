@@ -3,7 +3,8 @@
  * and every parameter that is used more than once.
  *
  * Works on the final order, so all conditions are about places: P runs after u is made and after every other reader of
- * u, v has no other reader, and u's memory is ours (no leaf, no output). The order does not change.
+ * u, and v has no other reader. The order does not change. A u that has to be kept (a tap) is copied first: that costs
+ * what the sum cost, and looking at a value does not change the others.
  */
 #include "graph/planner.h"
 
@@ -73,7 +74,7 @@ static bool can_accumulate(const sum_state *s, int64_t at, ins_value u, ins_valu
     const ins_op *op = node->sig->op;
     if (!(op->flags & INS_OP_ACCUMULATE) || made != node->out0 + op->acc_out || node->in[op->acc_in] >= 0) return false;
     if (cv->kept || cv->n_readers != 1) return false;
-    return !cu->kept && cu->made < maker && cu->last == at && cu->before < maker;
+    return cu->made < maker && cu->last == at && cu->before < maker;
 }
 
 static ins_status accumulate(sum_state *s, int64_t at, ins_value u, ins_value v, ins_error *err) {
