@@ -49,10 +49,9 @@ typedef struct ins_op_grad {
 } ins_op_grad;
 
 enum {
-    INS_OP_VIEW = 1,    /* out[0] is in[0] under another shape: no run, no memory */
-    INS_OP_INPLACE = 2, /* out[0] may be written over in[0] when that is its last use and the bytes are equal */
-    INS_OP_ACCUMULATE =
-        4, /* has an optional input `acc_in` whose value is added to out[acc_out]; when given, they share memory */
+    INS_OP_VIEW = 1,       /* out[0] is in[0] under another shape: no run, no memory */
+    INS_OP_INPLACE = 2,    /* out[0] may be written over in[0] when that is its last use and the bytes are equal */
+    INS_OP_ACCUMULATE = 4, /* has an optional input `acc_in` that is added to out[acc_out]; given, they share memory */
     INS_OP_PURE_CHEAP = 8, /* cheap to recompute from its inputs */
 };
 
@@ -83,6 +82,7 @@ struct ins_op {
     const char *nondiff_reason;                                             /* required when grad is NULL */
     double (*flops)(const ins_op_sig *sig);                                 /* NULL = elements of the outputs */
     const ins_op_sample *samples;                                           /* ended by a sample with name NULL */
+    unsigned no_grad_out; /* bit i: no gradient flows through output i (saved statistics, counts) */
 };
 
 /* ---- what an op may ask of its graph; implemented by the graph room -------------------------------------------- */

@@ -145,4 +145,5 @@ const ins_op ins_op_attention = {
     .grad = attention_grad,
     .flops = ins_attention_flops,
     .samples = attention_samples,
+    .no_grad_out = 1u << 1,
 };

@@ -83,6 +83,7 @@ const ins_op ins_op_layernorm = {
     .grad = layernorm_grad,
     .flops = layernorm_flops,
     .samples = layernorm_samples,
+    .no_grad_out = 1u << 1 | 1u << 2,
 };
 
 /* ---- gradient: d_x (+ acc, the gradient of the residual stream), d_weight, d_bias ---------------------------------

@@ -183,4 +183,5 @@ const ins_op ins_op_linear_xent = {
     .grad = linear_xent_grad,
     .flops = ins_linear_xent_product,
     .samples = linear_xent_samples,
+    .no_grad_out = 1u << 2,
 };

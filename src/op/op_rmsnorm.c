@@ -87,6 +87,7 @@ const ins_op ins_op_rmsnorm = {
     .grad = rmsnorm_grad,
     .flops = rmsnorm_flops,
     .samples = rmsnorm_samples,
+    .no_grad_out = 1u << 1,
 };
 
 /* ---- gradient: d_x (+ acc, the gradient of the residual stream), d_weight -----------------------------------------
