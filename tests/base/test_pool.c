@@ -68,6 +68,25 @@ static void one_and_two_threads_give_equal_bits(void **state) {
     ins_free(values);
 }
 
+static void slow_task(void *arg, int64_t task, int thread) {
+    (void)thread;
+    _Atomic int *done = arg;
+    usleep(task == 0 ? 10 : 700); /* the caller is ready first and has to wait */
+    atomic_store_explicit(&done[task], 1, memory_order_relaxed);
+}
+
+static void a_run_returns_when_all_is_done(void **state) {
+    (void)state;
+    ins_pool *pool = NULL;
+    assert_ok(ins_pool_new(3, &pool, NULL));
+    for (int round = 0; round < 60; round++) {
+        _Atomic int done[3] = {0};
+        ins_pool_run(pool, 3, slow_task, (void *)done);
+        for (int i = 0; i < 3; i++) assert_int_equal(atomic_load(&done[i]), 1);
+    }
+    ins_pool_free(pool);
+}
+
 static void mark_range(void *arg, int64_t begin, int64_t end, int thread) {
     (void)thread;
     _Atomic int *marks = arg;
@@ -240,6 +259,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_task_once),
         cmocka_unit_test(one_and_two_threads_give_equal_bits),
+        cmocka_unit_test(a_run_returns_when_all_is_done),
         cmocka_unit_test(ranges_cover_every_item_once),
         cmocka_unit_test(nested_runs_stay_on_their_thread),
         cmocka_unit_test(empty_runs_are_cheap_and_do_not_allocate),

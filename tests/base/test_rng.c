@@ -52,8 +52,15 @@ static void below_is_in_range_and_even(void **state) {
     for (int i = 0; i < 70000; i++) counts[ins_rng_below(&rng, 7)]++;
     for (int i = 0; i < 7; i++) assert_in_range(counts[i], 9600, 10400); /* 4 sigma = 370 */
     for (int i = 0; i < 100; i++) assert_int_equal(ins_rng_below(&rng, 1), 0);
-    uint64_t n = (UINT64_C(1) << 63) + 1; /* nearly half of the draws are rejected */
-    for (int i = 0; i < 1000; i++) assert_true(ins_rng_below(&rng, n) < n);
+    /* 2^64 / n = 4/3: without rejection, half of the values would be multiples of 3 instead of a third. */
+    uint64_t n = UINT64_C(3) << 62;
+    int multiples = 0;
+    for (int i = 0; i < 30000; i++) {
+        uint64_t value = ins_rng_below(&rng, n);
+        assert_true(value < n);
+        multiples += value % 3 == 0;
+    }
+    assert_in_range(multiples, 9600, 10400);
 }
 
 static void moments(void **state) {
