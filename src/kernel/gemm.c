@@ -5,7 +5,7 @@
 
 #include "kernel/gemm_impl.h"
 
-static const ins_impl_head *const gemm_impls[] = {
+const ins_impl_head *const ins_gemm_impls[] = {
 #ifdef INS_KERNEL_X86
     &ins_cpu_gemm_avx512_bf16.head,
 #endif
@@ -14,7 +14,7 @@ static const ins_impl_head *const gemm_impls[] = {
 
 static const ins_gemm_impl *gemm_pick(const ins_gemm_args *args) {
     ins_isa_level level = ins_isa_detect();
-    for (const ins_impl_head *const *row = gemm_impls; *row; row++) {
+    for (const ins_impl_head *const *row = ins_gemm_impls; *row; row++) {
         const ins_gemm_impl *impl = (const ins_gemm_impl *)*row;
         if (impl->head.level > level || !(impl->head.dtypes & INS_DTYPE_BIT(args->dtype_a))) continue;
         if (!impl->accepts || impl->accepts(args)) return impl;

@@ -21,4 +21,6 @@ INS_CPU_DECLARE(ins_gemm_impl, ins_cpu_gemm);
 extern const ins_gemm_impl ins_cpu_gemm_avx512_bf16;
 extern const ins_gemm_impl ins_ref_gemm_f32, ins_ref_gemm_f64;
 
+extern const ins_impl_head *const ins_gemm_impls[];
+
 #endif

@@ -33,6 +33,12 @@ ins_status ins_impl_none(const char *kernel, ins_dtype dtype, ins_error *err);
 #define INS_CPU_DECLARE(type, stem) extern const type stem##_generic
 #endif
 
+/* The loop_*.c files have an f64 build too. */
+#define INS_LOOP_LIST(stem) INS_CPU_LIST(stem), &stem##_f64.head
+#define INS_LOOP_DECLARE(type, stem)                                                                                   \
+    INS_CPU_DECLARE(type, stem);                                                                                       \
+    extern const type stem##_f64
+
 static inline int64_t ins_ceil_div(int64_t x, int64_t y) {
     return (x + y - 1) / y;
 }

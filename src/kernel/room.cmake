@@ -1,6 +1,7 @@
 # The kernel room: reference kernels compiled twice (f32, f64), cpu kernels once per instruction set.
 file(GLOB ref_srcs CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/kernel/ref/*.c)
 file(GLOB cpu_srcs CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/kernel/cpu/*.c)
+file(GLOB loop_srcs CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/kernel/cpu/loop_*.c)
 set(bf16_srcs ${CMAKE_SOURCE_DIR}/src/kernel/cpu/cpu_gemm.c ${CMAKE_SOURCE_DIR}/src/kernel/cpu/cpu_gemm_pack.c
              ${CMAKE_SOURCE_DIR}/src/kernel/cpu/cpu_probe.c)
 
@@ -35,3 +36,4 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
                      DEFINES ${x86} INS_CPU_SUFFIX=avx512_bf16 INS_CPU_LEVEL=INS_ISA_AVX512_BF16 INS_CPU_BF16_DOT)
 endif()
 ins_kernel_variant(generic SOURCES ${cpu_srcs} FLAGS ${cpu_flags} DEFINES ${x86})
+ins_kernel_variant(loops_f64 SOURCES ${loop_srcs} FLAGS -O3 DEFINES ${x86} INS_CPU_F64 INS_CPU_SUFFIX=f64 INS_CPU_LEVEL=INS_ISA_GENERIC)

@@ -49,38 +49,58 @@ INS_INLINE vf vf_set(float x) {
     return x - (vf){0};
 }
 
-/* Element moves between a storage dtype (f32 or bf16) and f32 work arrays; n elements, the compiler vectorises. */
-INS_INLINE void cpu_load(ins_dtype dtype, const void *src, int64_t at, int64_t n, float *restrict dst) {
-    if (dtype == INS_DTYPE_F32) {
-        memcpy(dst, (const float *)src + at, (size_t)n * 4);
+/* Arithmetic type: f32 over f32 and bf16 storage; the loop_*.c files are also built over f64. */
+#ifdef INS_CPU_F64
+typedef double real;
+#define IS_REAL(dtype) ((void)(dtype), true)
+#else
+typedef float real;
+#define IS_REAL(dtype) ((dtype) == INS_DTYPE_F32)
+#endif
+
+/* Element moves between storage and `real` work arrays: n elements from index `at`; the compiler vectorises. */
+INS_INLINE void cpu_load(ins_dtype dtype, const void *src, int64_t at, int64_t n, real *restrict dst) {
+    if (IS_REAL(dtype)) {
+        memcpy(dst, (const real *)src + at, (size_t)n * sizeof(real));
         return;
     }
+#ifndef INS_CPU_F64
     const uint16_t *restrict half = (const uint16_t *)src + at;
     u32_alias *restrict bits = (u32_alias *)(void *)dst;
     for (int64_t i = 0; i < n; i++) bits[i] = (uint32_t)half[i] << 16;
+#endif
 }
 
-INS_INLINE void cpu_store(ins_dtype dtype, const float *restrict src, void *dst, int64_t at, int64_t n) {
-    if (dtype == INS_DTYPE_F32) {
-        memcpy((float *)dst + at, src, (size_t)n * 4);
+INS_INLINE void cpu_store(ins_dtype dtype, const real *restrict src, void *dst, int64_t at, int64_t n) {
+    if (IS_REAL(dtype)) {
+        memcpy((real *)dst + at, src, (size_t)n * sizeof(real));
         return;
     }
+#ifndef INS_CPU_F64
     uint16_t *restrict half = (uint16_t *)dst + at;
+    const u32_alias *restrict bits = (const u32_alias *)(const void *)src;
     for (int64_t i = 0; i < n; i++) {
-        union {
-            float f;
-            uint32_t u;
-        } v = {.f = src[i]};
-        uint32_t rounded = (v.u + 0x7fffu + ((v.u >> 16) & 1u)) >> 16, nan = (v.u >> 16) | 0x40u;
-        half[i] = (uint16_t)((v.u & 0x7fffffffu) > 0x7f800000u ? nan : rounded);
+        uint32_t u = bits[i], rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16, nan = (u >> 16) | 0x40u;
+        half[i] = (uint16_t)((u & 0x7fffffffu) > 0x7f800000u ? nan : rounded);
     }
+#endif
 }
 
-/* A view of n f32 values: the memory itself for f32, else a converted copy in `work`. */
-INS_INLINE const float *cpu_view(ins_dtype dtype, const void *src, int64_t at, int64_t n, float *restrict work) {
-    if (dtype == INS_DTYPE_F32) return (const float *)src + at;
+/* A view of n values as `real`: the memory itself where it is, else a converted copy in `work`. */
+INS_INLINE const real *cpu_view(ins_dtype dtype, const void *src, int64_t at, int64_t n, real *restrict work) {
+    if (IS_REAL(dtype)) return (const real *)src + at;
     cpu_load(dtype, src, at, n, work);
     return work;
 }
+/* Where n results go: the memory itself, or `work`, which cpu_put then stores. */
+INS_INLINE real *cpu_target(ins_dtype dtype, void *dst, int64_t at, real *work) {
+    return IS_REAL(dtype) ? (real *)dst + at : work;
+}
+INS_INLINE void cpu_put(ins_dtype dtype, const real *work, void *dst, int64_t at, int64_t n) {
+    if (!IS_REAL(dtype)) cpu_store(dtype, work, dst, at, n);
+}
+
+/* Elements of the blocks that are converted at once: three of them fit into a quarter of L1. */
+#define CPU_BLOCK 512
 
 #endif

@@ -1,9 +1,6 @@
 /* Packing of GEMM operands; layouts in cpu_gemm.h. */
 #include "kernel/cpu/cpu_gemm.h"
-
-#if defined(__SSE2__)
-#include <immintrin.h>
-#endif
+#include "kernel/cpu/transpose.h"
 
 static inline size_t gemm_size(ins_dtype dtype) {
     return dtype == INS_DTYPE_F32 ? 4 : 2;
@@ -72,55 +69,6 @@ void INS_CPU(ins_gemm_pack_b)(const gemm_operand *src, int64_t col, int64_t n, i
     }
 }
 
-#if defined(__SSE2__)
-/* Four units of k of VL rows: dst[k][r] = row r's unit k. Lane j of vector i holds row 4 j + i, so that transposing the
- * 4 x 4 blocks inside the lanes puts the rows in order. */
-INS_INLINE void gemm_transpose4(const char *src, int64_t row_bytes, float *dst) {
-#define ROW4(r) _mm_loadu_ps((const float *)(const void *)(src + (r)*row_bytes))
-#if VL == 16
-    __m512 x[4], low01, high01, low23, high23;
-    for (int i = 0; i < 4; i++) {
-        x[i] = _mm512_insertf32x4(_mm512_castps128_ps512(ROW4(i)), ROW4(i + 4), 1);
-        x[i] = _mm512_insertf32x4(_mm512_insertf32x4(x[i], ROW4(i + 8), 2), ROW4(i + 12), 3);
-    }
-    low01 = _mm512_unpacklo_ps(x[0], x[1]), high01 = _mm512_unpackhi_ps(x[0], x[1]);
-    low23 = _mm512_unpacklo_ps(x[2], x[3]), high23 = _mm512_unpackhi_ps(x[2], x[3]);
-    _mm512_storeu_ps(dst, _mm512_shuffle_ps(low01, low23, 0x44));
-    _mm512_storeu_ps(dst + NR, _mm512_shuffle_ps(low01, low23, 0xee));
-    _mm512_storeu_ps(dst + 2 * NR, _mm512_shuffle_ps(high01, high23, 0x44));
-    _mm512_storeu_ps(dst + 3 * NR, _mm512_shuffle_ps(high01, high23, 0xee));
-#elif VL == 8
-    __m256 x[4], low01, high01, low23, high23;
-    for (int i = 0; i < 4; i++) x[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(ROW4(i)), ROW4(i + 4), 1);
-    low01 = _mm256_unpacklo_ps(x[0], x[1]), high01 = _mm256_unpackhi_ps(x[0], x[1]);
-    low23 = _mm256_unpacklo_ps(x[2], x[3]), high23 = _mm256_unpackhi_ps(x[2], x[3]);
-    _mm256_storeu_ps(dst, _mm256_shuffle_ps(low01, low23, 0x44));
-    _mm256_storeu_ps(dst + NR, _mm256_shuffle_ps(low01, low23, 0xee));
-    _mm256_storeu_ps(dst + 2 * NR, _mm256_shuffle_ps(high01, high23, 0x44));
-    _mm256_storeu_ps(dst + 3 * NR, _mm256_shuffle_ps(high01, high23, 0xee));
-#else
-    __m128 row0 = ROW4(0), row1 = ROW4(1), row2 = ROW4(2), row3 = ROW4(3);
-    _MM_TRANSPOSE4_PS(row0, row1, row2, row3);
-    _mm_storeu_ps(dst, row0), _mm_storeu_ps(dst + NR, row1);
-    _mm_storeu_ps(dst + 2 * NR, row2), _mm_storeu_ps(dst + 3 * NR, row3);
-#endif
-#undef ROW4
-}
-#else
-INS_INLINE void gemm_transpose4(const char *src, int64_t row_bytes, float *dst) {
-    for (int r = 0; r < VL; r++)
-        for (int p = 0; p < 4; p++) memcpy(dst + p * NR + r, src + r * row_bytes + p * 4, 4);
-}
-#endif
-
-/* VL rows of whole units, row_bytes apart, into columns of dst. */
-INS_INLINE void gemm_transpose(const char *src, int64_t row_bytes, int64_t units, float *dst) {
-    int64_t p = 0;
-    for (; p + 4 <= units; p += 4) gemm_transpose4(src + p * 4, row_bytes, dst + p * NR);
-    for (; p < units; p++)
-        for (int r = 0; r < VL; r++) memcpy(dst + p * NR + r, src + r * row_bytes + p * 4, 4);
-}
-
 /* The edge: fewer than NR columns, or the odd last value of k of bf16 pairs. */
 static void gemm_pack_bt_edge(const gemm_operand *src, int64_t col, int64_t n, int64_t k0, int64_t kc, float *dst) {
     for (int64_t j = 0; j < n; j++) {
@@ -145,14 +93,14 @@ static void gemm_pack_bt_sliver(const gemm_operand *src, int64_t col, int64_t k0
         for (int half = 0; half < 2; half++) {
             for (int64_t r = 0; r < VL; r++)
                 cpu_load(src->dtype, src->base, (col + half * VL + r) * src->ld + k0, kc, rows + r * GEMM_KC);
-            gemm_transpose((const char *)rows, GEMM_KC * 4, kc, dst + half * VL);
+            cpu_transpose((const char *)rows, GEMM_KC * 4, kc, dst + half * VL, NR);
         }
         return;
     }
 #endif
     int64_t row_bytes = src->ld * (int64_t)gemm_size(src->dtype);
     for (int half = 0; half < 2; half++)
-        gemm_transpose(gemm_at(src, (col + half * VL) * src->ld + k0), row_bytes, kc / UNIT_K, dst + half * VL);
+        cpu_transpose(gemm_at(src, (col + half * VL) * src->ld + k0), row_bytes, kc / UNIT_K, dst + half * VL, NR);
     if (kc % UNIT_K) gemm_pack_bt_edge(src, col, NR, k0 + kc - 1, 1, dst + kc / UNIT_K * NR);
 }
 

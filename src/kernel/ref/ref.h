@@ -4,7 +4,7 @@
 #ifndef INS_KERNEL_REF_REF_H
 #define INS_KERNEL_REF_REF_H
 
-#include <math.h>
+#include <tgmath.h>
 #include <string.h>
 
 #include "kernel/impl.h"
@@ -14,13 +14,11 @@ typedef float ins_real;
 #define INS_REF(name) name##_f32
 #define INS_REF_HEAD                                                                                                   \
     { "ref-f32", INS_ISA_GENERIC, INS_DTYPE_BIT(INS_DTYPE_F32) }
-#define INS_REAL_MATH(f) f##f
 #else
 typedef double ins_real;
 #define INS_REF(name) name##_f64
 #define INS_REF_HEAD                                                                                                   \
     { "ref-f64", INS_ISA_GENERIC, INS_DTYPE_BIT(INS_DTYPE_F64) }
-#define INS_REAL_MATH(f) f
 #endif
 
 #endif

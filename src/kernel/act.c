@@ -1,0 +1,61 @@
+#include "kernel/act.h"
+
+#include <string.h>
+
+#include "kernel/act_impl.h"
+
+const ins_impl_head *const ins_act_impls[] = {INS_CPU_LIST(ins_cpu_act), &ins_ref_act_f32.head, &ins_ref_act_f64.head,
+                                              NULL};
+
+static const char *const act_names[INS_ACT_COUNT] = {
+#define ACT_NAME(code, name, formula) [INS_ACT_##code] = name,
+    INS_ACT_MAP(ACT_NAME)
+#undef ACT_NAME
+};
+
+const char *ins_act_name(ins_act act) {
+    return (unsigned)act < INS_ACT_COUNT ? act_names[act] : "unknown";
+}
+
+bool ins_act_from_name(const char *name, ins_act *out) {
+    for (int i = 0; i < INS_ACT_COUNT; i++) {
+        if (strcmp(act_names[i], name) != 0) continue;
+        *out = (ins_act)i;
+        return true;
+    }
+    return false;
+}
+
+static ins_status act_pick(ins_act act, ins_dtype dtype, const ins_act_impl **out, ins_error *err) {
+    if ((unsigned)act >= INS_ACT_COUNT) return INS_FAIL(err, INS_BUG, "no activation has the number %d", (int)act);
+    *out = ins_impl_pick(ins_act_impls, dtype);
+    return *out ? INS_OK : ins_impl_none("act", dtype, err);
+}
+
+ins_status ins_act_forward(const ins_act_args *args, ins_pool *pool, ins_error *err) {
+    const ins_act_impl *impl;
+    INS_TRY(act_pick(args->act, args->dtype, &impl, err));
+    if (args->n > 0) impl->forward(args, pool);
+    return INS_OK;
+}
+
+ins_status ins_act_backward(const ins_act_args *args, ins_pool *pool, ins_error *err) {
+    const ins_act_impl *impl;
+    INS_TRY(act_pick(args->act, args->dtype, &impl, err));
+    if (args->n > 0) impl->backward(args, pool);
+    return INS_OK;
+}
+
+ins_status ins_gated_forward(const ins_gated_args *args, ins_pool *pool, ins_error *err) {
+    const ins_act_impl *impl;
+    INS_TRY(act_pick(args->act, args->dtype, &impl, err));
+    if (args->rows > 0 && args->cols > 0) impl->gated_forward(args, pool);
+    return INS_OK;
+}
+
+ins_status ins_gated_backward(const ins_gated_args *args, ins_pool *pool, ins_error *err) {
+    const ins_act_impl *impl;
+    INS_TRY(act_pick(args->act, args->dtype, &impl, err));
+    if (args->rows > 0 && args->cols > 0) impl->gated_backward(args, pool);
+    return INS_OK;
+}
