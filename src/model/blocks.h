@@ -25,4 +25,16 @@ ins_value ins_blocks_finish(const ins_blocks *b, int64_t layer, ins_value h, ins
 ins_value ins_blocks_final(const ins_blocks *b, ins_value h); /* -> hidden [B,T,D], compute dtype */
 ins_value ins_blocks_head(const ins_blocks *b);               /* leaf [V,D] */
 
+/* All of it: ids -> hidden [B,T,D], attention over the same rows' own keys. */
+ins_value ins_blocks_all(const ins_blocks *b, ins_value ids, ins_value lo, ins_value hi);
+
+/* The parameters that the graph has declared, for binding. With `shift`, leaves of layer N take the rows of layer
+ * N + shift: one graph serves every layer. out has room for two entries a row of the model; returns how many. */
+typedef struct ins_blocks_leaf {
+    ins_value value;
+    bool cast;            /* declared with INS_BLOCKS_CAST */
+    const ins_param *row; /* what to bind */
+} ins_blocks_leaf;
+int64_t ins_blocks_leaves(const ins_blocks *b, int64_t shift, ins_blocks_leaf *out);
+
 #endif

@@ -1,6 +1,8 @@
 /* The Transformer as a graph. The residual stream is real (f32); what enters a matrix product is in compute dtype. */
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "model/blocks.h"
 #include "model/model_internal.h"
@@ -178,26 +180,56 @@ ins_value ins_blocks_head(const ins_blocks *b) {
     return leaf(b, b->model->options.tied ? "embed.weight" : "head.weight", true);
 }
 
-ins_status ins_model_build(const ins_model *m, ins_graph *g, const ins_model_inputs *in, ins_model_values *out,
-                           ins_error *err) {
-    const ins_blocks b = {.model = m, .graph = g, .positions = in->positions, .rng_key = in->rng_key};
+ins_value ins_blocks_all(const ins_blocks *b, ins_value ids, ins_value lo, ins_value hi) {
+    ins_graph *g = b->graph;
     ins_graph_push_scope(g, "embed");
-    ins_value h = ins_blocks_embed(&b, in->ids);
+    ins_value h = ins_blocks_embed(b, ids);
     ins_graph_pop_scope(g);
-    for (int64_t layer = 0; layer < m->options.layers; layer++) {
+    for (int64_t layer = 0; layer < b->model->options.layers; layer++) {
         char scope[32];
         snprintf(scope, sizeof scope, "layers.%lld", (long long)layer);
         ins_graph_push_scope(g, scope);
         ins_value qkv[3];
-        ins_blocks_qkv(&b, layer, h, qkv);
-        h = ins_blocks_finish(&b, layer, h, ins_blocks_attend(&b, qkv, in->lo, in->hi));
+        ins_blocks_qkv(b, layer, h, qkv);
+        h = ins_blocks_finish(b, layer, h, ins_blocks_attend(b, qkv, lo, hi));
         ins_graph_pop_scope(g);
     }
     ins_graph_push_scope(g, "final");
-    out->hidden = ins_blocks_final(&b, h);
+    ins_value hidden = ins_blocks_final(b, h);
+    ins_graph_pop_scope(g);
+    return hidden;
+}
+
+/* The row of `row`'s part in layer + shift. */
+static const ins_param *shifted_row(const ins_model *m, int64_t row, int64_t shift) {
+    const char *ours = m->rows[row].ours, *rest = NULL;
+    if (shift == 0 || strncmp(ours, "layers.", 7) != 0) return &m->params->rows[row];
+    long long layer = strtoll(ours + 7, (char **)&rest, 10);
+    return ins_model_row_find(m, "layers.%lld%s", layer + (long long)shift, rest);
+}
+
+int64_t ins_blocks_leaves(const ins_blocks *b, int64_t shift, ins_blocks_leaf *out) {
+    const ins_params *params = b->model->params;
+    int64_t n = 0;
+    for (int64_t i = 0; i < params->n; i++) {
+        char cast[300];
+        snprintf(cast, sizeof cast, "%s%s", params->rows[i].name, INS_BLOCKS_CAST);
+        const char *names[2] = {params->rows[i].name, cast};
+        for (int form = 0; form < 2; form++) {
+            ins_value v = ins_graph_find(b->graph, names[form]);
+            if (v == INS_NO_VALUE) continue;
+            out[n++] = (ins_blocks_leaf){.value = v, .cast = form == 1, .row = shifted_row(b->model, i, shift)};
+        }
+    }
+    return n;
+}
+
+ins_status ins_model_build(const ins_model *m, ins_graph *g, const ins_model_inputs *in, ins_model_values *out,
+                           ins_error *err) {
+    const ins_blocks b = {.model = m, .graph = g, .positions = in->positions, .rng_key = in->rng_key};
+    out->hidden = ins_blocks_all(&b, in->ids, in->lo, in->hi);
     out->head = ins_blocks_head(&b);
     out->head_in_out = false;
-    ins_graph_pop_scope(g);
     ins_status status = ins_graph_status(g, err);
     if (status != INS_OK) ins_error_frame(err, "building the model");
     return status;

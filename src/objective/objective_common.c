@@ -39,11 +39,19 @@ ins_status ins_objective_need_causal(const ins_model *m, const char *objective, 
     return INS_RECIPE;
 }
 
+/* Padding sees itself: an empty interval would give it a log-sum of minus infinity, which the check for non-finite
+ * numbers must be free to call an error. Nobody sees padding and it has no target, so this changes nothing else. */
 void ins_objective_spans(ins_batch *batch, ins_span_mode mode, bool intra_document) {
     ins_batch_spans(batch, mode, intra_document);
-    if (intra_document) return;
-    for (int64_t row = 0; row < batch->n_rows; row++)
-        for (int64_t col = 0; col < batch->n_cols; col++) batch->positions[row * batch->n_cols + col] = (int32_t)col;
+    for (int64_t row = 0; row < batch->n_rows; row++) {
+        for (int64_t col = 0; col < batch->n_cols; col++) {
+            int64_t at = row * batch->n_cols + col;
+            if (!intra_document) batch->positions[at] = (int32_t)col;
+            if (batch->segments[at] != 0) continue;
+            batch->lo[at] = (int32_t)col;
+            batch->hi[at] = (int32_t)col + 1;
+        }
+    }
 }
 
 ins_status ins_objective_next_token(ins_graph *g, const ins_model *m, const ins_batch_values *in,
