@@ -1,0 +1,118 @@
+/* Question documents as scorable items: see items.h. */
+#include "probe/items.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char *copy_field(ins_arena *arena, const ins_field *field) {
+    return field && field->n > 0 ? ins_arena_strndup(arena, field->data, field->n) : NULL;
+}
+
+/* choices: one a line; answer: index from 0. */
+static ins_status parse_choices(ins_arena *arena, const ins_document *doc, ins_item *item, ins_error *err) {
+    const ins_field *answer = ins_document_get(doc, "answer");
+    char *text = (char *)copy_field(arena, ins_document_get(doc, "choices"));
+    item->answer = -1;
+    if (!text || !answer) return INS_OK;
+    int64_t n = 1;
+    for (const char *p = text; *p; p++) n += *p == '\n';
+    item->choices = ins_arena_alloc(arena, (size_t)n * sizeof *item->choices);
+    if (!item->choices) return INS_FAIL(err, INS_NOMEM, "no memory for the choices");
+    for (char *line = text; line;) {
+        char *end = strchr(line, '\n');
+        if (end) *end++ = 0;
+        if (*line) item->choices[item->n_choices++] = line;
+        line = end;
+    }
+    char *rest = NULL;
+    long long index = strtoll(answer->data, &rest, 10);
+    if (rest == answer->data || index < 0 || index >= item->n_choices) {
+        INS_FAIL(err, INS_DATA, "answer '%.40s' is not the number of one of %lld choices", answer->data,
+                 (long long)item->n_choices);
+        ins_error_at(err, doc->source);
+        return INS_DATA;
+    }
+    item->answer = index;
+    return INS_OK;
+}
+
+static ins_status add_item(ins_items *out, const ins_item_options *o, const ins_document *doc, bool need_choices,
+                           ins_error *err) {
+    const ins_field *kind = ins_document_get(doc, "kind");
+    if (o->kind && (!kind || strcmp(kind->data, o->kind) != 0)) return INS_OK;
+    ins_item item = {.prompt = copy_field(out->arena, ins_document_get(doc, "prompt")),
+                     .response = copy_field(out->arena, ins_document_get(doc, "response"))};
+    INS_TRY(parse_choices(out->arena, doc, &item, err));
+    if (!item.prompt || (need_choices ? item.n_choices < 2 : !item.response)) {
+        out->n_skipped++;
+        return INS_OK;
+    }
+    out->items[out->n++] = item;
+    return INS_OK;
+}
+
+ins_status ins_items_load(const ins_probe_context *c, const ins_item_options *o, bool need_choices, ins_items *out,
+                          ins_error *err) {
+    const ins_stage_input *input = NULL;
+    ins_corpus_reader *reader = NULL;
+    ins_document doc = {.arena = ins_arena_new(0)};
+    *out = (ins_items){.arena = ins_arena_new(0), .items = ins_calloc((size_t)o->max_items, sizeof *out->items)};
+    ins_status status =
+        doc.arena && out->arena && out->items ? INS_OK : INS_FAIL(err, INS_NOMEM, "no memory for the questions");
+    if (status == INS_OK) status = ins_probe_input(c, o->corpus, &input, err);
+    if (status == INS_OK) status = ins_corpus_open(input->dir, o->split, &reader, err);
+    for (bool end = false; status == INS_OK && out->n < o->max_items;) {
+        ins_document_clear(&doc);
+        status = ins_corpus_next(reader, &doc, &end, err);
+        if (status != INS_OK || end) break;
+        status = add_item(out, o, &doc, need_choices, err);
+    }
+    if (status == INS_OK && out->n == 0) {
+        status = INS_FAIL(err, INS_DATA, "the %s split of '%s' has no question%s%s%s", o->split, o->corpus,
+                          o->kind ? " of kind '" : "", o->kind ? o->kind : "", o->kind ? "'" : "");
+        ins_error_hint(err, need_choices ? "documents need prompt, choices (one a line) and answer (a number from 0)"
+                                         : "documents need the fields prompt and response");
+    }
+    ins_corpus_close(reader);
+    ins_arena_free(doc.arena);
+    if (status != INS_OK) ins_items_free(out);
+    return status;
+}
+
+void ins_items_free(ins_items *items) {
+    ins_arena_free(items->arena);
+    ins_free(items->items);
+    *items = (ins_items){0};
+}
+
+static ins_status encode_plain(const ins_probe_context *c, const char *prompt, const char *answer, ins_ids *ids,
+                               int64_t *n_context, ins_error *err) {
+    INS_TRY(ins_tokenizer_encode(c->tokenizer, NULL, prompt, strlen(prompt), false, ids, err));
+    *n_context = ids->n;
+    ins_str text = {0};
+    ins_str_printf(&text, " %s", answer);
+    ins_status status = text.oom ? INS_FAIL(err, INS_NOMEM, "no memory for an answer")
+                                 : ins_tokenizer_encode(c->tokenizer, NULL, text.data, text.len, false, ids, err);
+    ins_str_free(&text);
+    return status;
+}
+
+/* The answer's own tokens follow the generation prompt: the end mark is left out, so that lengths compare. */
+static ins_status encode_chat(const ins_probe_context *c, const char *prompt, const char *answer, ins_ids *ids,
+                              int64_t *n_context, ins_error *err) {
+    ins_chat_message message = {"user", prompt, strlen(prompt)};
+    ins_str mask = {0};
+    ins_status status = ins_chat_encode(c->tokenizer, NULL, &message, 1, true, ids, &mask, err);
+    ins_str_free(&mask);
+    *n_context = ids->n;
+    return status == INS_OK ? ins_tokenizer_encode(c->tokenizer, NULL, answer, strlen(answer), false, ids, err)
+                            : status;
+}
+
+ins_status ins_item_encode(const ins_probe_context *c, const ins_item_options *o, const ins_item *item,
+                           const char *answer, ins_ids *ids, int64_t *n_context, ins_error *err) {
+    int32_t eos = ins_tokenizer_eos(c->tokenizer);
+    if (eos >= 0 && !ins_ids_push(ids, eos)) return INS_FAIL(err, INS_NOMEM, "no memory for an item");
+    return o->chat ? encode_chat(c, item->prompt, answer, ids, n_context, err)
+                   : encode_plain(c, item->prompt, answer, ids, n_context, err);
+}

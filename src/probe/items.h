@@ -1,0 +1,65 @@
+/* Question documents as scorable items: a context (prompt, in the chat template or plain) and continuations. */
+#ifndef INS_PROBE_ITEMS_H
+#define INS_PROBE_ITEMS_H
+
+#include "data/document.h"
+#include "probe/probe_common.h"
+
+typedef struct ins_item_options {
+    const char *corpus, *split, *kind;
+    int64_t max_items;
+    bool chat;
+} ins_item_options;
+
+/* The rows that choice and cloze share, for a struct whose field `field` is an ins_item_options. */
+#define INS_ITEM_ROWS(options_type, field)                                                                             \
+    {.name = "corpus",                                                                                                 \
+     .type = INS_OPT_STRING,                                                                                           \
+     .offset = offsetof(options_type, field.corpus),                                                                   \
+     .unit = "corpus",                                                                                                 \
+     .flags = INS_OPT_REQUIRED | INS_OPT_INPUT,                                                                        \
+     .help = "build-data stage with question documents."},                                                             \
+        {.name = "split",                                                                                              \
+         .type = INS_OPT_STRING,                                                                                       \
+         .offset = offsetof(options_type, field.split),                                                                \
+         .def = "valid",                                                                                               \
+         .help = "train, valid or test."},                                                                             \
+        {.name = "kind",                                                                                               \
+         .type = INS_OPT_STRING,                                                                                       \
+         .offset = offsetof(options_type, field.kind),                                                                 \
+         .help = "Only documents whose field `kind` is this; all by default."},                                        \
+        {.name = "max_items",                                                                                          \
+         .type = INS_OPT_SIZE,                                                                                         \
+         .offset = offsetof(options_type, field.max_items),                                                            \
+         .def = "200",                                                                                                 \
+         .min = 1,                                                                                                     \
+         .max = 1e9,                                                                                                   \
+         .unit = "questions",                                                                                          \
+         .help = "Ask at most this many."},                                                                            \
+    {                                                                                                                  \
+        .name = "chat", .type = INS_OPT_BOOL, .offset = offsetof(options_type, field.chat), .def = "true",             \
+        .help = "Ask in the chat template; false: the prompt, a space, the answer."                                    \
+    }
+
+typedef struct ins_item {
+    const char *prompt, *response;
+    const char **choices;      /* n_choices; NULL without the field */
+    int64_t n_choices, answer; /* answer -1 without the field */
+} ins_item;
+
+typedef struct ins_items {
+    ins_arena *arena;
+    ins_item *items;
+    int64_t n, n_skipped; /* skipped: without a prompt, or what `need_choices` asks for */
+} ins_items;
+
+/* INS_DATA when none is left. */
+ins_status ins_items_load(const ins_probe_context *c, const ins_item_options *o, bool need_choices, ins_items *out,
+                          ins_error *err);
+void ins_items_free(ins_items *items);
+
+/* Context and continuation as ids; *n_context of them are the context. */
+ins_status ins_item_encode(const ins_probe_context *c, const ins_item_options *o, const ins_item *item,
+                           const char *answer, ins_ids *ids, int64_t *n_context, ins_error *err);
+
+#endif

@@ -1,0 +1,56 @@
+/* A train stage in flight: what train_setup.c builds and train_loop.c drives. */
+#ifndef INS_STAGE_TRAIN_RUN_H
+#define INS_STAGE_TRAIN_RUN_H
+
+#include "stage/checkpoint.h"
+#include "stage/probe_set.h"
+#include "stage/stage.h"
+#include "stage/train_options.h"
+#include "stage/trainer.h"
+#include "text/tokenizer.h"
+
+typedef struct ins_train_run {
+    const ins_stage_context *c;
+    const ins_train_options *options;
+    ins_arena *arena;
+    /* data */
+    ins_shard *shards; /* one an entry of data */
+    ins_rows **rows;
+    ins_mixture_source *sources;
+    ins_mixture *mixture;
+    int64_t n_sources;
+    char tokenizer_path[4096];
+    ins_tokenizer *tokenizer;
+    /* model and training */
+    ins_model *model;
+    float *start; /* initial weights, until the trainer takes them */
+    ins_trainer *trainer;
+    ins_trainer_options trainer_options;
+    const ins_optimizer *optimizer;
+    const ins_schedule *schedule;
+    char precision_why[160];
+    int64_t n_steps;
+    double lr;
+    double peak_flops; /* measured, of the compute dtype; 0 = not measured */
+    int64_t *probe_steps;
+    int64_t n_probe_steps;
+    bool resumed;
+} ins_train_run;
+
+/* Everything up to the first step: data, model, sizes, trainer. ins_train_close runs whatever happened. */
+ins_status ins_train_open(ins_train_run *run, const ins_stage_context *c, ins_error *err);
+void ins_train_close(ins_train_run *run);
+
+/* The parts of it, for plan and show-batch. */
+ins_status ins_train_open_data(ins_train_run *run, int64_t context, ins_error *err);
+ins_status ins_train_open_model(ins_train_run *run, ins_error *err);
+ins_status ins_train_choose_sizes(ins_train_run *run, ins_error *err); /* after the model is open */
+
+/* The steps at which probes run, ascending, first 0 and last n_steps; log-spaced or every so many. */
+ins_status ins_train_probe_steps(const ins_train_options *o, int64_t n_steps, int64_t **steps, int64_t *n,
+                                 ins_error *err);
+
+/* Run the steps that are left. INS_INTERRUPTED after saving, when asked to stop. */
+ins_status ins_train_loop(ins_train_run *run, ins_error *err);
+
+#endif

@@ -1,0 +1,285 @@
+/* The training step: see trainer.h. */
+#include "stage/trainer.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "kernel/elementwise.h"
+#include "objective/train_graph.h"
+#include "optim/ema.h"
+
+enum { SPIKE_WARMUP = 32 };
+
+struct ins_trainer {
+    const ins_model *model;
+    ins_trainer_options options;
+    ins_pool *pool;
+    const ins_objective *objective;
+    const ins_optimizer *optimizer;
+    ins_train_graph *graph; /* of one micro-batch */
+    ins_batch **batches;    /* n_micro */
+    float *weights, *grads, *micro_grads, *ema, *previous;
+    float **slots;
+    bool keep_previous;
+    ins_trainer_state state;
+};
+
+/* ---- construction ---- */
+
+static ins_status make_memory(ins_trainer *t, ins_error *err) {
+    const ins_params *params = ins_model_params(t->model);
+    INS_TRY(ins_slab_new(params, &t->grads, err));
+    if (t->options.n_micro > 1) INS_TRY(ins_slab_new(params, &t->micro_grads, err));
+    if (t->options.ema > 0) {
+        INS_TRY(ins_slab_new(params, &t->ema, err));
+        memcpy(t->ema, t->weights, (size_t)params->slab_count * sizeof(float));
+    }
+    t->slots = ins_calloc((size_t)t->optimizer->n_slots + 1, sizeof *t->slots);
+    t->batches = ins_calloc((size_t)t->options.n_micro, sizeof *t->batches);
+    if (!t->slots || !t->batches) return INS_FAIL(err, INS_NOMEM, "no memory for the trainer");
+    for (int i = 0; i < t->optimizer->n_slots; i++) INS_TRY(ins_slab_new(params, &t->slots[i], err));
+    for (int64_t i = 0; i < t->options.n_micro; i++) {
+        INS_TRY(ins_batch_new(t->options.micro_rows, t->options.context, &t->batches[i], err));
+    }
+    return INS_OK;
+}
+
+static ins_status construct(ins_trainer *t, ins_error *err) {
+    if (t->options.micro_rows < 1 || t->options.n_micro < 1 || t->options.context < 2) {
+        return INS_FAIL(err, INS_BUG, "trainer: micro_rows %lld, n_micro %lld, context %lld",
+                        (long long)t->options.micro_rows, (long long)t->options.n_micro, (long long)t->options.context);
+    }
+    INS_TRY(make_memory(t, err));
+    ins_train_graph_config config = {.model = t->model,
+                                     .objective = &t->options.objective,
+                                     .compute = t->options.compute,
+                                     .n_rows = t->options.micro_rows,
+                                     .n_cols = t->options.context,
+                                     .weights = t->weights,
+                                     .grads = t->micro_grads ? t->micro_grads : t->grads,
+                                     .pool = t->pool};
+    return ins_train_graph_new(&config, &t->graph, err);
+}
+
+ins_status ins_trainer_new(const ins_model *model, float *weights, const ins_trainer_options *options, ins_pool *pool,
+                           ins_trainer **out, ins_error *err) {
+    ins_trainer *t = ins_calloc(1, sizeof *t);
+    if (!t) {
+        ins_slab_free(ins_model_params(model), weights);
+        return INS_FAIL(err, INS_NOMEM, "no memory for the trainer");
+    }
+    t->model = model;
+    t->weights = weights;
+    t->options = *options;
+    t->pool = pool;
+    t->objective = (const ins_objective *)options->objective.desc;
+    t->optimizer = (const ins_optimizer *)options->optimizer.desc;
+    ins_status status = construct(t, err);
+    if (status != INS_OK) {
+        ins_trainer_free(t);
+        return status;
+    }
+    *out = t;
+    return INS_OK;
+}
+
+void ins_trainer_free(ins_trainer *t) {
+    if (!t) return;
+    const ins_params *params = ins_model_params(t->model);
+    ins_train_graph_free(t->graph);
+    for (int64_t i = 0; t->batches && i < t->options.n_micro; i++) ins_batch_free(t->batches[i]);
+    for (int i = 0; t->slots && i < t->optimizer->n_slots; i++) ins_slab_free(params, t->slots[i]);
+    ins_free(t->batches);
+    ins_free(t->slots);
+    ins_slab_free(params, t->weights);
+    ins_slab_free(params, t->grads);
+    ins_slab_free(params, t->micro_grads);
+    ins_slab_free(params, t->ema);
+    ins_slab_free(params, t->previous);
+    ins_free(t);
+}
+
+/* ---- one step ---- */
+
+static ins_status read_batches(ins_trainer *t, const ins_mixture *mixture, ins_step_report *report, ins_error *err) {
+    const ins_trainer_options *o = &t->options;
+    for (int64_t i = 0; i < o->n_micro; i++) {
+        ins_batch *batch = t->batches[i];
+        ins_mixture_batch(mixture, t->state.cursor + (uint64_t)(i * o->micro_rows), batch);
+        if (t->objective->prepare) {
+            ins_rng_key key = ins_rng_derive(o->seed, "prepare", (uint64_t)(t->state.step * o->n_micro + i));
+            INS_TRY(t->objective->prepare(o->objective.options, batch, key, err));
+        }
+        ins_batch_spans(batch, t->objective->span, o->intra_document);
+        report->targets += batch->n_targets;
+        report->tokens += batch->n_tokens;
+        report->bits_per_byte += (double)batch->text_bytes; /* bytes for now: see finish_report */
+    }
+    return INS_OK;
+}
+
+static ins_status run_micro(ins_trainer *t, int64_t micro, double loss_scale, bool checked, ins_train_result *out,
+                            ins_error *err) {
+    ins_rng_key key =
+        ins_rng_derive(t->options.seed, "dropout", (uint64_t)(t->state.step * t->options.n_micro + micro));
+    const int32_t rng_key[4] = {(int32_t)key.k[0], (int32_t)key.k[1], 0, 0};
+    return ins_train_graph_run(t->graph, t->batches[micro], loss_scale, rng_key, checked, out, err);
+}
+
+/* The loss of the batch in f64, from the per-position values: does not depend on how rows were grouped. */
+static void add_losses(const ins_batch *batch, const ins_train_result *result, double *nll_sum, double *n_correct) {
+    int64_t n = batch->n_rows * batch->n_cols;
+    for (int64_t i = 0; i < n; i++) {
+        if (!(batch->weights[i] > 0)) continue;
+        *nll_sum += (double)result->nll[i];
+        if (result->correct) *n_correct += (double)result->correct[i];
+    }
+}
+
+static ins_status run_all(ins_trainer *t, ins_step_report *report, ins_error *err) {
+    const ins_params *params = ins_model_params(t->model);
+    double nll_sum = 0, n_correct = 0, loss_scale = report->targets > 0 ? 1.0 / (double)report->targets : 0;
+    for (int64_t i = 0; i < t->options.n_micro; i++) {
+        ins_train_result result;
+        INS_TRY(run_micro(t, i, loss_scale, false, &result, err));
+        add_losses(t->batches[i], &result, &nll_sum, &n_correct);
+        if (!t->micro_grads) continue;
+        if (i == 0) {
+            ins_copy_bytes((size_t)params->slab_count * sizeof(float), t->micro_grads, t->grads, t->pool);
+        } else {
+            ins_grads_add(params, t->micro_grads, t->grads, t->pool);
+        }
+    }
+    double targets = report->targets > 0 ? (double)report->targets : 1.0;
+    double bytes = report->bits_per_byte;
+    report->loss = nll_sum / targets;
+    report->accuracy = n_correct / targets;
+    report->bits_per_byte = bytes > 0 ? nll_sum / M_LN2 / bytes : 0;
+    return INS_OK;
+}
+
+/* The step gave a non-finite loss or norm: run again with checks to name the op, and name the batch. */
+static ins_status explain_nonfinite(ins_trainer *t, const ins_mixture *mixture, const ins_step_report *report,
+                                    ins_error *err) {
+    for (int64_t i = 0; i < t->options.n_micro; i++) {
+        ins_error why = {0};
+        double loss_scale = report->targets > 0 ? 1.0 / (double)report->targets : 0;
+        if (run_micro(t, i, loss_scale, true, NULL, &why) == INS_OK) continue;
+        int64_t source = 0, row = 0;
+        ins_mixture_at(mixture, t->state.cursor + (uint64_t)(i * t->options.micro_rows), &source, &row);
+        INS_FAIL(err, INS_NUMERIC,
+                 "step %lld: %s (loss %g, gradient norm %g; batch: samples %llu to %llu, the first is row %lld of "
+                 "source %lld)",
+                 (long long)t->state.step, why.text, report->loss, report->grad_norm,
+                 (unsigned long long)(t->state.cursor + (uint64_t)(i * t->options.micro_rows)),
+                 (unsigned long long)(t->state.cursor + (uint64_t)((i + 1) * t->options.micro_rows) - 1),
+                 (long long)row, (long long)source);
+        ins_error_hint(err,
+                       "lower the learning rate, lengthen the warm-up, or set clip; the last checkpoint is intact");
+        return INS_NUMERIC;
+    }
+    INS_FAIL(err, INS_NUMERIC, "step %lld: loss %g, gradient norm %g are not finite", (long long)t->state.step,
+             report->loss, report->grad_norm);
+    ins_error_hint(err, "lower the learning rate, lengthen the warm-up, or set clip; the last checkpoint is intact");
+    return INS_NUMERIC;
+}
+
+/* z-score against the running mean, then take the value in (spikes are left out of the statistics). */
+static bool is_spike(const ins_running *r, double value, double z_limit) {
+    return r->n >= SPIKE_WARMUP && r->var > 0 && (value - r->mean) > z_limit * sqrt(r->var);
+}
+static void running_add(ins_running *r, double value) {
+    double rate = r->n < SPIKE_WARMUP ? 1.0 / (double)(r->n + 1) : 1.0 / 64;
+    double delta = value - r->mean;
+    r->mean += rate * delta;
+    r->var = (1 - rate) * (r->var + rate * delta * delta);
+    r->n++;
+}
+
+static void apply_update(ins_trainer *t, double lr, double grad_norm) {
+    const ins_params *params = ins_model_params(t->model);
+    if (t->keep_previous && t->previous) {
+        ins_copy_bytes((size_t)params->slab_count * sizeof(float), t->weights, t->previous, t->pool);
+    }
+    double scale = t->options.clip > 0 && grad_norm > t->options.clip ? t->options.clip / grad_norm : 1.0;
+    t->state.updates++;
+    ins_update update = {.params = params,
+                         .weights = t->weights,
+                         .grads = t->grads,
+                         .slots = t->slots,
+                         .lr = lr,
+                         .grad_scale = scale,
+                         .step = t->state.updates,
+                         .pool = t->pool};
+    t->optimizer->update(t->options.optimizer.options, &update);
+    if (t->ema) ins_ema_step(params, t->options.ema, t->state.updates, t->weights, t->ema, t->pool);
+}
+
+ins_status ins_trainer_step(ins_trainer *t, const ins_mixture *mixture, double lr, ins_step_report *report,
+                            ins_error *err) {
+    ins_step_report r = {0};
+    INS_TRY(read_batches(t, mixture, &r, err));
+    double bytes = r.bits_per_byte;
+    INS_TRY(run_all(t, &r, err));
+    r.grad_norm = ins_grad_norm(ins_model_params(t->model), t->grads, t->pool);
+    if (!isfinite(r.loss) || !isfinite(r.grad_norm)) return explain_nonfinite(t, mixture, &r, err);
+    if (t->options.spike_action == INS_SPIKE_SKIP) {
+        r.skipped = is_spike(&t->state.loss, r.loss, t->options.spike_z) ||
+                    is_spike(&t->state.norm, r.grad_norm, t->options.spike_z);
+    }
+    if (r.skipped) {
+        t->state.skipped++;
+    } else {
+        running_add(&t->state.loss, r.loss);
+        running_add(&t->state.norm, r.grad_norm);
+        if (r.targets > 0) apply_update(t, lr, r.grad_norm);
+    }
+    t->state.step++;
+    t->state.cursor += (uint64_t)(t->options.micro_rows * t->options.n_micro);
+    t->state.tokens += r.tokens;
+    t->state.text_bytes += bytes;
+    *report = r;
+    return INS_OK;
+}
+
+/* ---- looking in ---- */
+
+ins_trainer_state *ins_trainer_get_state(ins_trainer *t) {
+    return &t->state;
+}
+float *ins_trainer_weights(ins_trainer *t) {
+    return t->weights;
+}
+float *ins_trainer_ema(ins_trainer *t) {
+    return t->ema;
+}
+float *const *ins_trainer_slots(const ins_trainer *t) {
+    return t->slots;
+}
+const float *ins_trainer_grads(const ins_trainer *t) {
+    return t->grads;
+}
+const ins_batch *ins_trainer_batch(const ins_trainer *t, int64_t micro) {
+    return t->batches[micro];
+}
+
+const float *ins_trainer_previous(ins_trainer *t) {
+    if (!t->previous) {
+        t->keep_previous = ins_slab_new(ins_model_params(t->model), &t->previous, NULL) == INS_OK;
+        return NULL;
+    }
+    return t->previous;
+}
+
+double ins_trainer_flops(const ins_trainer *t) {
+    return ins_plan_matmul_flops(ins_train_graph_plan(t->graph)) * (double)t->options.n_micro;
+}
+
+size_t ins_trainer_bytes(const ins_trainer *t) {
+    size_t slab = (size_t)ins_model_params(t->model)->slab_count * sizeof(float);
+    size_t n_slabs =
+        2 + (size_t)t->optimizer->n_slots + (t->micro_grads ? 1 : 0) + (t->ema ? 1 : 0) + (t->previous ? 1 : 0);
+    size_t batch = (size_t)(t->options.n_micro * t->options.micro_rows * t->options.context) * 7 * 4;
+    return ins_plan_arena_bytes(ins_train_graph_plan(t->graph)) + n_slabs * slab + batch;
+}

@@ -1,0 +1,80 @@
+/* The training step, apart from stages: model + objective + optimizer + one executor, fed from a mixture. Everything
+ * that later steps depend on is in the slabs and in ins_trainer_state, so saving those two and loading them resumes bit
+ * by bit.
+ *
+ * One step: read all micro-batches of the step (the loss is normalised by the targets of the whole step), run the graph
+ * once a micro-batch, sum gradients, measure the norm, clip, decide about spikes, update, average.
+ */
+#ifndef INS_STAGE_TRAINER_H
+#define INS_STAGE_TRAINER_H
+
+#include "data/batch.h"
+#include "objective/objective.h"
+#include "optim/optim.h"
+
+typedef enum ins_spike_action { INS_SPIKE_NONE, INS_SPIKE_SKIP } ins_spike_action;
+
+typedef struct ins_trainer_options {
+    ins_opt_component objective, optimizer;
+    ins_dtype compute;
+    int64_t context;    /* columns of a row */
+    int64_t micro_rows; /* rows of one run of the graph */
+    int64_t n_micro;    /* runs a step: the step has micro_rows * n_micro rows */
+    bool intra_document;
+    double clip; /* largest gradient norm; 0 = no clipping */
+    double ema;  /* decay of the averaged weights; 0 = none */
+    int spike_action;
+    double spike_z; /* a step whose loss or norm lies this many deviations above its running mean is a spike */
+    uint64_t seed;
+} ins_trainer_options;
+
+/* Running mean and variance for the spike rule: exponential, warm after 32 values. */
+typedef struct ins_running {
+    double mean, var;
+    int64_t n;
+} ins_running;
+
+/* Saved in state.json; doubles are written with 17 digits, so they come back equal. */
+typedef struct ins_trainer_state {
+    int64_t step;    /* updates made, skipped ones included */
+    uint64_t cursor; /* samples drawn from the mixture */
+    int64_t tokens;  /* tokens seen (padding excluded) */
+    int64_t updates; /* updates applied: the optimizer's step number */
+    int64_t skipped;
+    double text_bytes;
+    ins_running loss, norm;
+} ins_trainer_state;
+
+typedef struct ins_step_report {
+    double loss;      /* mean NLL per target, nats */
+    double accuracy;  /* share of targets that were the arg max */
+    double grad_norm; /* before clipping */
+    double bits_per_byte;
+    int64_t targets, tokens;
+    bool skipped;
+} ins_step_report;
+
+typedef struct ins_trainer ins_trainer;
+
+/* Takes weights (slab) over. Builds, differentiates and plans the graph: the arena exists after this. */
+ins_status ins_trainer_new(const ins_model *model, float *weights, const ins_trainer_options *options, ins_pool *pool,
+                           ins_trainer **out, ins_error *err);
+void ins_trainer_free(ins_trainer *t);
+
+/* One step with learning rate lr (already from the schedule). No heap allocation after the second call. INS_NUMERIC
+ * names the first op that made a non-finite value and the rows of the batch; the weights are those before the step. */
+ins_status ins_trainer_step(ins_trainer *t, const ins_mixture *mixture, double lr, ins_step_report *report,
+                            ins_error *err);
+
+ins_trainer_state *ins_trainer_get_state(ins_trainer *t);
+float *ins_trainer_weights(ins_trainer *t);
+float *ins_trainer_ema(ins_trainer *t);                /* NULL without averaging */
+float *const *ins_trainer_slots(const ins_trainer *t); /* optimizer slots, options.optimizer's n_slots of them */
+const float *ins_trainer_grads(const ins_trainer *t);
+const float *
+ins_trainer_previous(ins_trainer *t); /* weights before the last update; NULL until asked once before a step */
+const ins_batch *ins_trainer_batch(const ins_trainer *t, int64_t micro);
+double ins_trainer_flops(const ins_trainer *t); /* matmul + attention, of a whole step */
+size_t ins_trainer_bytes(const ins_trainer *t); /* arena + slabs + batches */
+
+#endif
