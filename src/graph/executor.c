@@ -167,7 +167,7 @@ ins_status ins_exec_bind(ins_exec *exec, const char *name, void *data, ins_error
     int32_t storage;
     if (g->names[index].kind <= GRAPH_PARAM) {
         ins_value v = g->names[index].value;
-        storage = v < exec->plan->n_values ? exec->plan->storage_of[v] : PLAN_NONE;
+        storage = v < exec->plan->n_graph_values ? exec->plan->storage_of[v] : PLAN_NONE;
         if (storage == PLAN_NONE) return INS_OK; /* a leaf that no output needs */
     } else {
         storage = output_storage(exec->plan, index);
@@ -187,7 +187,7 @@ ins_status ins_exec_bind_value(ins_exec *exec, ins_value v, void *data, ins_erro
     if (!ins_graph_has(plan->g, v)) return INS_FAIL(err, INS_USAGE, "value #%d is not in the graph", (int)v);
     int32_t storage;
     if (plan->g->values[v].node < 0) {
-        storage = v < plan->n_values ? plan->storage_of[v] : PLAN_NONE;
+        storage = v < plan->n_graph_values ? plan->storage_of[v] : PLAN_NONE;
         if (storage == PLAN_NONE) return INS_OK;
     } else {
         storage = value_output_storage(plan, v);
@@ -207,7 +207,7 @@ const void *ins_exec_data(const ins_exec *exec, const char *name) {
     if (index < 0) return NULL;
     ins_value v = plan->g->names[index].value;
     int32_t storage = plan->g->names[index].kind > GRAPH_PARAM ? output_storage(plan, index)
-                      : v < plan->n_values                     ? plan->storage_of[v]
+                      : v < plan->n_graph_values               ? plan->storage_of[v]
                                                                : PLAN_NONE;
     return storage == PLAN_NONE ? NULL : exec->memory[storage];
 }

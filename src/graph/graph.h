@@ -45,6 +45,7 @@ typedef struct ins_plan_options {
     const char *const *keep_taps; /* taps to keep to the end; NULL-ended, or NULL */
     bool no_fusion;               /* tests: plain graph */
     bool no_reuse;                /* tests: every value its own memory */
+    bool recompute;               /* less memory: cheap activations are computed again in the backward pass */
 } ins_plan_options;
 
 /* Dead code removal, fusions (loss into its gradient pass, accumulation in place), order, memory offsets. The graph

@@ -100,7 +100,7 @@ static bool is_live(const bool *live, const graph_node *node) {
 
 ins_status ins_plan_collect(ins_plan *plan, const ins_plan_options *options, ins_error *err) {
     const ins_graph *g = plan->g;
-    plan->n_values = g->n_values;
+    plan->n_values = plan->n_graph_values = g->n_values;
     INS_TRY(collect_outputs(plan, options, err));
     bool *live = ins_plan_work(plan, g->n_values, sizeof *live, err);
     plan->nodes = keep(plan, g->n_nodes, sizeof *plan->nodes, err);
@@ -152,6 +152,7 @@ static ins_status build(ins_plan *plan, const ins_plan_options *options, ins_err
     INS_TRY(ins_plan_collect(plan, options, err));
     if (plan->fuse) INS_TRY(ins_plan_fuse_forward(plan, err));
     INS_TRY(ins_plan_order(plan, err));
+    if (plan->recompute) INS_TRY(ins_plan_recompute(plan, err));
     if (plan->fuse) INS_TRY(ins_plan_fuse_sums(plan, err));
     INS_TRY(ins_plan_assign(plan, err));
     INS_TRY(ins_plan_place(plan, err));
@@ -168,6 +169,7 @@ ins_status ins_plan_new(const ins_graph *g, const ins_plan_options *options, int
     plan->n_threads = n_threads > 0 ? n_threads : 1;
     plan->fuse = !options || !options->no_fusion;
     plan->reuse = !options || !options->no_reuse;
+    plan->recompute = options && options->recompute;
     plan->arena = ins_arena_new(0);
     plan->work = ins_arena_new(0);
     ins_status status =

@@ -41,10 +41,12 @@ typedef struct plan_output {
 struct ins_plan {
     const ins_graph *g;
     int n_threads;
-    bool fuse, reuse;
-    int64_t n_values;
+    bool fuse, reuse, recompute;
+    int64_t n_graph_values; /* of the graph when the plan was made */
+    int64_t n_values;       /* those, and what planning added behind them */
     plan_node *nodes;
     int64_t n_nodes;
+    ins_value *class_of; /* [n_values] what a value is a view of; itself when it is none */
     int32_t *storage_of; /* [n_values] PLAN_NONE = not in the plan */
     plan_storage *storages;
     int64_t n_storages;
@@ -60,9 +62,10 @@ struct ins_plan {
 ins_status ins_plan_collect(ins_plan *plan, const ins_plan_options *options, ins_error *err); /* planner.c */
 ins_status ins_plan_fuse_forward(ins_plan *plan, ins_error *err);                             /* planner_fuse.c */
 ins_status ins_plan_order(ins_plan *plan, ins_error *err);                                    /* planner_order.c */
-ins_status ins_plan_fuse_sums(ins_plan *plan, ins_error *err);                                /* planner_sums.c */
-ins_status ins_plan_assign(ins_plan *plan, ins_error *err);                                   /* planner_assign.c */
-ins_status ins_plan_place(ins_plan *plan, ins_error *err);                                    /* planner_place.c */
+ins_status ins_plan_recompute(ins_plan *plan, ins_error *err); /* planner_recompute.c, when asked */
+ins_status ins_plan_fuse_sums(ins_plan *plan, ins_error *err); /* planner_sums.c */
+ins_status ins_plan_assign(ins_plan *plan, ins_error *err);    /* planner_assign.c */
+ins_status ins_plan_place(ins_plan *plan, ins_error *err);     /* planner_place.c */
 
 /* Zeroed list of n items that lives as long as planning; NULL after recording INS_NOMEM. */
 void *ins_plan_work(ins_plan *plan, int64_t n, size_t item_size, ins_error *err);

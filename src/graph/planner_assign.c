@@ -36,7 +36,7 @@ static void assign_leaves(assign_state *s) {
     ins_plan *plan = s->plan;
     for (int64_t i = 0; i < plan->g->n_names; i++) {
         const graph_name *name = &plan->g->names[i];
-        if (name->kind > GRAPH_PARAM || name->value >= plan->n_values || s->last_read[name->value] < 0) continue;
+        if (name->kind > GRAPH_PARAM || name->value >= plan->n_graph_values || s->last_read[name->value] < 0) continue;
         int32_t storage =
             new_storage(s, PLAN_LEAF, ins_type_bytes(plan->g->values[name->value].type), 0, plan->n_nodes);
         plan->storages[storage].leaf = name->value;
@@ -136,12 +136,17 @@ static ins_status drop_views(ins_plan *plan, ins_error *err) {
 ins_status ins_plan_assign(ins_plan *plan, ins_error *err) {
     assign_state s = {.plan = plan};
     INS_TRY(read_lifetimes(&s, err));
+    plan->class_of = ins_arena_alloc(plan->arena, (size_t)(plan->n_values + 1) * sizeof *plan->class_of);
     int64_t most = plan->g->n_names + plan->n_outputs;
     for (int64_t i = 0; i < plan->n_nodes; i++) most += plan->nodes[i].sig->n_out + 1;
     plan->storages = ins_arena_alloc(plan->arena, (size_t)(most + 1) * sizeof *plan->storages);
     plan->storage_of = ins_arena_alloc(plan->arena, (size_t)(plan->n_values + 1) * sizeof *plan->storage_of);
-    if (!plan->storages || !plan->storage_of) return INS_FAIL(err, INS_NOMEM, "no memory to plan the memory");
-    for (int64_t v = 0; v < plan->n_values; v++) plan->storage_of[v] = PLAN_NONE;
+    if (!plan->storages || !plan->storage_of || !plan->class_of)
+        return INS_FAIL(err, INS_NOMEM, "no memory to plan the memory");
+    for (int64_t v = 0; v < plan->n_values; v++) {
+        plan->storage_of[v] = PLAN_NONE;
+        plan->class_of[v] = s.class_of[v];
+    }
     assign_leaves(&s);
     for (int64_t i = 0; i < plan->n_nodes; i++) INS_TRY(assign_node(&s, i, err));
     assign_outputs(&s);

@@ -12,6 +12,7 @@
 
 /* What is known of one class of views (see ins_plan_classes). */
 typedef struct class_info {
+    ins_value value;      /* what is written: the value that the others are views of */
     int32_t made;         /* step that makes it, PLAN_NONE for a leaf */
     int32_t last, before; /* last step that reads it, and the last one before that; PLAN_NONE = none */
     int32_t n_readers;
@@ -37,7 +38,8 @@ static ins_status read_classes(sum_state *s, ins_error *err) {
     if (!s->class_of || !s->producer || !s->info || !s->merged) return INS_NOMEM;
     for (int64_t v = 0; v < plan->n_values; v++) s->merged[v] = INS_NO_VALUE;
     for (int64_t v = 0; v < plan->n_values; v++)
-        s->info[v] = (class_info){.made = s->producer[v], .last = PLAN_NONE, .before = PLAN_NONE};
+        s->info[v] =
+            (class_info){.value = (ins_value)v, .made = s->producer[v], .last = PLAN_NONE, .before = PLAN_NONE};
     for (int64_t i = 0; i < plan->n_nodes; i++) {
         if (ins_plan_is_view(&plan->nodes[i])) continue;
         for (int j = 0; j < INS_OP_MAX_IN; j++) {
@@ -87,12 +89,13 @@ static ins_status accumulate(sum_state *s, int64_t at, ins_value u, ins_value v,
     sig->in[op->acc_in] = &sig->out[op->acc_out]; /* u's bytes in the shape that the op knows */
     if (sig->n_in <= op->acc_in) sig->n_in = op->acc_in + 1;
     node->sig = sig;
-    node->in[op->acc_in] = u;
+    node->in[op->acc_in] = info_of(s, u)->value; /* u itself may be a view that is named later */
 
     /* v now is the sum: it has the sum's readers and the maker's place */
     ins_value total = s->plan->nodes[at].out0;
     class_info *sum = info_of(s, total);
     sum->made = s->producer[made];
+    sum->value = made;
     s->by[total] = v;
     s->drop[at] = true;
     s->merged[made] = s->class_of[total];

@@ -22,14 +22,17 @@ static inline void must(ins_status status, const ins_error *err, const char *wha
     fail();
 }
 
-static inline built build_exec(const ins_graph *g, bool fuse, bool reuse, int n_threads) {
+static inline built build_with(const ins_graph *g, ins_plan_options options, int n_threads) {
     built b = {0};
     ins_error err = {0};
-    ins_plan_options options = {.no_fusion = !fuse, .no_reuse = !reuse};
     if (n_threads > 1) must(ins_pool_new(n_threads, &b.pool, &err), &err, "pool");
     must(ins_plan_new(g, &options, n_threads, &b.plan, &err), &err, "plan");
     must(ins_exec_new(b.plan, b.pool, &b.exec, &err), &err, "exec");
     return b;
+}
+
+static inline built build_exec(const ins_graph *g, bool fuse, bool reuse, int n_threads) {
+    return build_with(g, (ins_plan_options){.no_fusion = !fuse, .no_reuse = !reuse}, n_threads);
 }
 
 static inline void run_exec(const built *b) {

@@ -139,6 +139,34 @@ static void what_fusion_does_to_a_language_model(void **state) {
     free_network(&n);
 }
 
+/* Computing cheap activations again: less memory, the same bits. */
+static void recomputing_keeps_the_bits(void **state) {
+    (void)state;
+    for (int i = 0; i < N_CASES; i++) {
+        network n = make_network(cases[i].model, cases[i].compute);
+        built kept = build_with(n.g, (ins_plan_options){0}, 1);
+        built again = build_with(n.g, (ins_plan_options){.recompute = true}, 1);
+        for (int k = 0; k < n.leaves.n; k++) {
+            ins_exec_bind(kept.exec, n.leaves.name[k], n.leaves.data[k], NULL);
+            ins_exec_bind(again.exec, n.leaves.name[k], n.leaves.data[k], NULL);
+        }
+        run_exec(&kept);
+        run_exec(&again);
+        void *x = collect(&n, &kept), *y = collect(&n, &again);
+        assert_memory_equal(x, y, n.result_bytes);
+        free(x);
+        free(y);
+        assert_true(ins_plan_arena_bytes(again.plan) <= ins_plan_arena_bytes(kept.plan));
+        if (cases[i].model == model_tied) {
+            assert_true(again.plan->n_nodes > kept.plan->n_nodes);
+            assert_true(ins_plan_arena_bytes(again.plan) < ins_plan_arena_bytes(kept.plan));
+        }
+        free_exec(&kept);
+        free_exec(&again);
+        free_network(&n);
+    }
+}
+
 static void runs_allocate_nothing(void **state) {
     (void)state;
     network n = make_network(model_tied, INS_DTYPE_BF16);
@@ -187,6 +215,7 @@ int main(void) {
         cmocka_unit_test(shared_memory_and_threads_keep_the_bits),
         cmocka_unit_test(fusion_keeps_the_numbers),
         cmocka_unit_test(what_fusion_does_to_a_language_model),
+        cmocka_unit_test(recomputing_keeps_the_bits),
         cmocka_unit_test(runs_allocate_nothing),
         cmocka_unit_test(taps_of_a_network),
     };

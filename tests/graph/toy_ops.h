@@ -163,10 +163,11 @@ static const ins_op toy_add =
            .infer = toy_infer_same, .run = toy_run_add, .grad = toy_grad_add);
 static const ins_op toy_mul =
     TOY_OP("toy_mul", .n_in_min = 2, .n_in = 2, .n_out = 1, .in_names = "x y", .out_names = "out",
-           .infer = toy_infer_same, .run = toy_run_mul, .grad = toy_grad_mul);
-static const ins_op toy_scale = TOY_OP("toy_scale", .n_in_min = 1, .n_in = 1, .n_out = 1, .in_names = "x",
-                                       .out_names = "out", .attr_size = sizeof(toy_attr), .flags = INS_OP_INPLACE,
-                                       .infer = toy_infer_same, .run = toy_run_scale, .grad = toy_grad_scale);
+           .flags = INS_OP_PURE_CHEAP, .infer = toy_infer_same, .run = toy_run_mul, .grad = toy_grad_mul);
+static const ins_op toy_scale =
+    TOY_OP("toy_scale", .n_in_min = 1, .n_in = 1, .n_out = 1, .in_names = "x", .out_names = "out",
+           .attr_size = sizeof(toy_attr), .flags = INS_OP_INPLACE | INS_OP_PURE_CHEAP, .infer = toy_infer_same,
+           .run = toy_run_scale, .grad = toy_grad_scale);
 static const ins_op toy_fma = TOY_OP("toy_fma", .n_in_min = 2, .n_in = 3, .n_out = 1, .in_names = "x y acc",
                                      .out_names = "out", .flags = INS_OP_ACCUMULATE, .acc_in = 2, .acc_out = 0,
                                      .infer = toy_infer_same, .run = toy_run_fma, .nondiff_reason = "a test op");
