@@ -1,0 +1,31 @@
+/* Where a stage's metrics go: three places at once.
+ *   DIR/metrics.jsonl   part of the stage's output, so that a cached stage brings its metrics along:
+ *                       {"step":10,"tokens":40960,"name":"bpb/near","value":1.72} or ..."text":"..."
+ *   DIR/perf.jsonl      the same for names that start with "perf/": rates and times, which differ from run to run
+ *   RUN/metrics.db, RUN/tensorboard/<stage>/
+ * The first two are the record; the others are copies that can be made again from it.
+ *
+ * A stage that starts over simply records again: the first value of a session that was not preceded by truncate(step)
+ * drops what an earlier session left.
+ */
+#ifndef INS_RECIPE_SINK_H
+#define INS_RECIPE_SINK_H
+
+#include "recipe/store.h"
+
+#define INS_PERF_PREFIX "perf/"
+
+typedef struct ins_sink ins_sink;
+/* dir = the stage's folder; tensorboard_dir may be NULL. store is borrowed. */
+ins_status ins_sink_open(const char *dir, const char *tensorboard_dir, ins_store *store, const ins_instance *instance,
+                         ins_sink **out, ins_error *err);
+ins_metrics ins_sink_metrics(ins_sink *sink);
+/* Flush and free; with the status of the flush. The sink is freed in any case. complete: the stage has ended well. NULL
+ * is fine. */
+ins_status ins_sink_close(ins_sink *sink, bool complete, ins_error *err);
+
+/* Copy the record of a finished stage into store and TensorBoard. */
+ins_status ins_sink_import(const char *dir, const char *tensorboard_dir, ins_store *store, const ins_instance *instance,
+                           ins_error *err);
+
+#endif
