@@ -45,19 +45,19 @@ void ins_tokenizer_free(ins_tokenizer *tok);
 typedef struct ins_token_cache ins_token_cache;
 ins_token_cache *ins_token_cache_new(const ins_tokenizer *tok); /* NULL on OOM */
 void ins_token_cache_free(ins_token_cache *cache);
-ins_status ins_tokenizer_encode(const ins_tokenizer *tok, ins_token_cache *cache, const char *text, size_t n, bool special,
-                                ins_ids *out, ins_error *err);
+ins_status ins_tokenizer_encode(const ins_tokenizer *tok, ins_token_cache *cache, const char *text, size_t n,
+                                bool special, ins_ids *out, ins_error *err);
 /* Append bytes; skip_special leaves special tokens out. INS_DATA for an id out of range. */
-ins_status ins_tokenizer_decode(const ins_tokenizer *tok, const int32_t *ids, int64_t n, bool skip_special, ins_str *out,
-                                ins_error *err);
+ins_status ins_tokenizer_decode(const ins_tokenizer *tok, const int32_t *ids, int64_t n, bool skip_special,
+                                ins_str *out, ins_error *err);
 
 int64_t ins_tokenizer_vocab_size(const ins_tokenizer *tok); /* largest id + 1, special tokens included */
 /* Bytes of one token (raw bytes, not the byte-level alphabet); special tokens give their text. */
 const char *ins_tokenizer_token(const ins_tokenizer *tok, int32_t id, size_t *n, bool *special);
 int32_t ins_tokenizer_find(const ins_tokenizer *tok, const char *text); /* id of a special or plain token; -1 */
-int32_t ins_tokenizer_eos(const ins_tokenizer *tok); /* end of document, "<|endoftext|>"; -1 if none */
-int32_t ins_tokenizer_bos(const ins_tokenizer *tok); /* -1 if none */
-int32_t ins_tokenizer_pad(const ins_tokenizer *tok); /* -1 if none */
+int32_t ins_tokenizer_eos(const ins_tokenizer *tok);      /* end of document, "<|endoftext|>"; -1 if none */
+int32_t ins_tokenizer_bos(const ins_tokenizer *tok);      /* -1 if none */
+int32_t ins_tokenizer_pad(const ins_tokenizer *tok);      /* -1 if none */
 const char *ins_tokenizer_kind(const ins_tokenizer *tok); /* "bpe" */
 
 /* ---- chat: a fixed small template until model-specific ones exist ----
@@ -68,7 +68,7 @@ typedef struct ins_chat_message {
     const char *content;
     size_t n;
 } ins_chat_message;
-ins_status ins_chat_encode(const ins_tokenizer *tok, ins_token_cache *cache, const ins_chat_message *messages, int64_t n,
-                           bool add_generation_prompt, ins_ids *ids, ins_str *loss_mask, ins_error *err);
+ins_status ins_chat_encode(const ins_tokenizer *tok, ins_token_cache *cache, const ins_chat_message *messages,
+                           int64_t n, bool add_generation_prompt, ins_ids *ids, ins_str *loss_mask, ins_error *err);
 
 #endif
