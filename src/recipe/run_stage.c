@@ -6,8 +6,9 @@
 #include "base/file.h"
 #include "recipe/run_internal.h"
 
-#define VERIFY_BYTES (256u << 20) /* read this much of an input before it is used; readers check their own hashes too  \
-                                   */
+#define VERIFY_BYTES                                                                                                   \
+    (256u << 20) /* read this much of an input before it is used; readers check their own hashes too                   \
+                  */
 
 ins_stage_result ins_manifest_result(const json_t *manifest) {
     const json_t *result = json_object_get(manifest, "result");
