@@ -6,7 +6,7 @@
 #include "op/op_common.h"
 #include "op/op_emit.h"
 
-enum { ATTN_Q, ATTN_K, ATTN_V, ATTN_LO, ATTN_HI };
+enum { ATTN_Q, ATTN_K, ATTN_V, ATTN_LO, ATTN_HI, ATTN_O, ATTN_LSE, ATTN_D_O };
 
 typedef struct ins_attention_attr {
     int64_t n_heads, n_kv_heads;
@@ -22,5 +22,8 @@ ins_attention_args ins_attention_base(const ins_op_sig *sig, const ins_op_call *
 /* 2 products of T x S x K per head: 4 B H T S K. */
 double ins_attention_flops(const ins_op_sig *sig);
 void ins_attention_fill(int input, const ins_type *type, void *data);
+
+/* Gradient rule of attention_grad (attention_second.c). */
+ins_status ins_attention_grad_grad(ins_graph *g, const ins_op_grad *a, ins_error *err);
 
 #endif

@@ -1,14 +1,12 @@
 /* attention_grad: d_q, d_k and d_v of fused attention; the softmax is rebuilt from lse block by block. */
 #include "op/op_attention.h"
 
-enum { O = ATTN_HI + 1, LSE, D_O };
-
 static ins_status attention_grad_infer(ins_op_sig *sig, ins_error *err) {
     INS_TRY(ins_attention_check(sig, err));
     ins_type lse = ins_attention_lse(sig);
-    INS_TRY(ins_op_check_equal(sig, O, ATTN_Q, err));
-    INS_TRY(ins_op_check_type(sig, LSE, &lse, err));
-    INS_TRY(ins_op_check_equal(sig, D_O, ATTN_Q, err));
+    INS_TRY(ins_op_check_equal(sig, ATTN_O, ATTN_Q, err));
+    INS_TRY(ins_op_check_type(sig, ATTN_LSE, &lse, err));
+    INS_TRY(ins_op_check_equal(sig, ATTN_D_O, ATTN_Q, err));
     sig->out[0] = *sig->in[ATTN_Q];
     sig->out[1] = sig->out[2] = *sig->in[ATTN_K];
     return INS_OK;
@@ -21,9 +19,9 @@ static size_t attention_grad_scratch(const ins_op_sig *sig, int n_threads) {
 
 static ins_status attention_grad_run(const ins_op_call *call, ins_error *err) {
     ins_attention_args args = ins_attention_base(call->sig, call);
-    args.o = (void *)(uintptr_t)call->in[O]; /* read only in the backward kernel */
-    args.lse = (void *)(uintptr_t)call->in[LSE];
-    args.d_o = call->in[D_O];
+    args.o = (void *)(uintptr_t)call->in[ATTN_O]; /* read only in the backward kernel */
+    args.lse = (void *)(uintptr_t)call->in[ATTN_LSE];
+    args.d_o = call->in[ATTN_D_O];
     args.d_q = call->out[0];
     args.d_k = call->out[1];
     args.d_v = call->out[2];
@@ -43,7 +41,7 @@ static const ins_op_sample attention_grad_samples[] = {
             INS_F32(3, 2, 6, 8), INS_F32(3, 2, 2, 6), INS_F32(3, 2, 6, 8)},
      .attr = &(const ins_attention_attr){2, 2, 0.5},
      .fill = ins_attention_fill,
-     .keep_real = 1u << LSE},
+     .keep_real = 1u << ATTN_LSE},
     {0},
 };
 
@@ -58,7 +56,7 @@ const ins_op ins_op_attention_grad = {
     .infer = attention_grad_infer,
     .run = attention_grad_run,
     .scratch = attention_grad_scratch,
-    .nondiff_reason = "fused attention has first derivatives only; build it from matmul and softmax for more",
+    .grad = ins_attention_grad_grad,
     .flops = attention_grad_flops,
     .samples = attention_grad_samples,
 };

@@ -37,6 +37,8 @@ ins_value ins_emit_pad(ins_graph *g, ins_value v, const ins_type *full, int axis
 /* [N, n_cols] zeros with v[i] at column ids[i]; and its adjoint. */
 ins_value ins_emit_unpick(ins_graph *g, ins_value v, ins_value ids, int64_t n_cols);
 ins_value ins_emit_pick(ins_graph *g, ins_value x, ins_value ids);
+/* [B,T,n_keys]: 0 where lo <= key < hi, else -inf. */
+ins_value ins_emit_interval_mask(ins_graph *g, ins_value lo, ins_value hi, int64_t n_keys, ins_dtype dtype);
 /* Table [n_rows, D] in acc: sum of d_out rows by id. */
 ins_value ins_emit_embedding_grad(ins_graph *g, ins_value d_out, ins_value ids, int64_t n_rows);
 

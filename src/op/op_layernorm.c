@@ -127,6 +127,11 @@ static ins_status layernorm_grad_run(const ins_op_call *call, ins_error *err) {
     return ins_norm_backward(&args, call->pool, err);
 }
 
+static ins_status layernorm_grad_grad(ins_graph *g, const ins_op_grad *a, ins_error *err) {
+    (void)err;
+    return ins_norm_grad_grad(g, a, true, G_WEIGHT, ACC);
+}
+
 static double layernorm_grad_flops(const ins_op_sig *sig) {
     return 14.0 * (double)ins_type_count(sig->in[G_X]);
 }
@@ -170,7 +175,7 @@ const ins_op ins_op_layernorm_grad = {
     .infer = layernorm_grad_infer,
     .run = layernorm_grad_run,
     .scratch = layernorm_grad_scratch,
-    .nondiff_reason = "the fused layernorm has first derivatives only",
+    .grad = layernorm_grad_grad,
     .flops = layernorm_grad_flops,
     .samples = layernorm_grad_samples,
 };

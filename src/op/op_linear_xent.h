@@ -26,4 +26,7 @@ ins_linear_xent_args ins_linear_xent_base(const ins_op_sig *sig, const ins_op_ca
 double ins_linear_xent_product(const ins_op_sig *sig);
 void ins_linear_xent_fill(int input, const ins_type *type, void *data);
 
+/* Gradient rule of linear_xent_grad (linear_xent_second.c). */
+ins_status ins_linear_xent_grad_grad(ins_graph *g, const ins_op_grad *a, ins_error *err);
+
 #endif

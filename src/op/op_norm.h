@@ -32,4 +32,9 @@ ins_value ins_norm_vector(ins_graph *g, ins_value v);
 ins_value ins_norm_emit(ins_graph *g, const ins_op *op, double weight_offset, ins_value x, const ins_value vectors[2],
                         double eps, ins_dtype out_dtype);
 
+/* Inputs that both gradient ops have in common. */
+enum { INS_NORM_D_Y, INS_NORM_X };
+/* Gradient rule of the gradient ops (norm_second.c). */
+ins_status ins_norm_grad_grad(ins_graph *g, const ins_op_grad *a, bool centre, int weight_in, int acc_in);
+
 #endif

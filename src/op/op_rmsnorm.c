@@ -128,6 +128,11 @@ static ins_status rmsnorm_grad_run(const ins_op_call *call, ins_error *err) {
     return ins_norm_backward(&args, call->pool, err);
 }
 
+static ins_status rmsnorm_grad_grad(ins_graph *g, const ins_op_grad *a, ins_error *err) {
+    (void)err;
+    return ins_norm_grad_grad(g, a, false, G_WEIGHT, ACC);
+}
+
 static double rmsnorm_grad_flops(const ins_op_sig *sig) {
     return 10.0 * (double)ins_type_count(sig->in[G_X]);
 }
@@ -170,7 +175,7 @@ const ins_op ins_op_rmsnorm_grad = {
     .infer = rmsnorm_grad_infer,
     .run = rmsnorm_grad_run,
     .scratch = rmsnorm_grad_scratch,
-    .nondiff_reason = "the fused rmsnorm has first derivatives only",
+    .grad = rmsnorm_grad_grad,
     .flops = rmsnorm_grad_flops,
     .samples = rmsnorm_grad_samples,
 };
