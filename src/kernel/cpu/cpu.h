@@ -19,8 +19,13 @@
 #define INS_CPU_STR2(suffix)        #suffix
 #define INS_CPU_STR(suffix)         INS_CPU_STR2(suffix)
 #define INS_CPU_NAME                "cpu-" INS_CPU_STR(INS_CPU_SUFFIX)
+#ifdef INS_CPU_F64
+#define INS_CPU_HEAD                                                                                                   \
+    { "cpu-f64", INS_ISA_GENERIC, INS_DTYPE_BIT(INS_DTYPE_F64) }
+#else
 #define INS_CPU_HEAD                                                                                                   \
     { INS_CPU_NAME, INS_CPU_LEVEL, INS_DTYPES_CPU }
+#endif
 
 #define INS_INLINE static inline __attribute__((always_inline))
 

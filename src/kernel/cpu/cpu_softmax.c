@@ -34,7 +34,7 @@ static float softmax_row_sum(const ins_softmax_args *args, int64_t r, float max)
 static void softmax_forward_row(const ins_softmax_args *args, int64_t r) {
     float max = softmax_row_max(args, r);
     if (max == -INFINITY) max = 0; /* all masked: exp gives 0 everywhere */
-    float sum = softmax_row_sum(args, r, max), shift = max + logf(sum);
+    float sum = softmax_row_sum(args, r, max), log_sum = logf(sum);
     float inverse = sum > 0 ? 1.0f / sum : (sum == 0 ? 0.0f : sum);
     float work[CPU_BLOCK], out[CPU_BLOCK];
     for (int64_t c = 0; c < args->cols; c += CPU_BLOCK) {
@@ -43,7 +43,7 @@ static void softmax_forward_row(const ins_softmax_args *args, int64_t r) {
         if (args->log && sum == 0)
             for (int64_t i = 0; i < n; i++) out[i] = -INFINITY;
         else if (args->log)
-            for (int64_t i = 0; i < n; i++) out[i] = x[i] - shift;
+            for (int64_t i = 0; i < n; i++) out[i] = (x[i] - max) - log_sum;
         else
             for (int64_t i = 0; i < n; i++) out[i] = vm_exp_neg(x[i] - max) * inverse;
         cpu_store(args->dtype, out, args->y, r * args->ldy + c, n);
