@@ -1,5 +1,7 @@
 /* Static graph: built once per batch shape, differentiated, planned, then run every step.
  *
+ * Ops are pure functions, so a node that is built twice (same op, attributes and inputs) is one node.
+ *
  *   ins_graph_new -> inputs, parameters, builders (op/build.h), ins_graph_output -> ins_graph_gradients
  *   -> ins_plan_new -> ins_exec_new -> bind -> run, run, run
  */
@@ -20,7 +22,8 @@ ins_value ins_graph_find(const ins_graph *g, const char *name); /* input, parame
 
 /* Keep v to the end of the run under this name. An output may be bound to the caller's memory (gradients to a slab). */
 void ins_graph_output(ins_graph *g, ins_value v, const char *name);
-/* Name an activation ("layers.3.mlp_out"). Costs nothing unless the plan is asked to keep it. */
+/* Name an activation ("layers.3.mlp_out"). Costs nothing unless the plan is asked to keep it. A name that is used again
+ * (a model built twice into one graph) gets "#2", "#3", ... */
 void ins_graph_tap(ins_graph *g, ins_value v, const char *name);
 /* All names of taps, in build order. */
 int64_t ins_graph_n_taps(const ins_graph *g);
@@ -49,7 +52,7 @@ typedef struct ins_plan_options {
 } ins_plan_options;
 
 /* Dead code removal, fusions (loss into its gradient pass, accumulation in place), order, memory offsets. The graph
- * must outlive the plan. */
+ * must outlive the plan. n_threads: those of the pool that will run it, or more (scratch memory depends on it). */
 ins_status ins_plan_new(const ins_graph *g, const ins_plan_options *options, int n_threads, ins_plan **out,
                         ins_error *err);
 void ins_plan_free(ins_plan *plan);
@@ -63,8 +66,9 @@ typedef struct ins_exec ins_exec;
 ins_status ins_exec_new(const ins_plan *plan, ins_pool *pool, ins_exec **out, ins_error *err);
 void ins_exec_free(ins_exec *exec);
 
-/* Memory of a leaf or a named output: `data` has ins_type_bytes and outlives the runs. INS_USAGE for an unknown name or
- * a value that the plan does not have (an unused input is fine: INS_OK, ignored). */
+/* Memory of a leaf or a named output: `data` has ins_type_bytes, outlives the runs and overlaps no other binding. An
+ * output that is not bound lives in memory of the executor (made by the first run); NULL unbinds. INS_USAGE
+ * for an unknown name or a value that the plan does not have (an unused input is fine: INS_OK, ignored). */
 ins_status ins_exec_bind(ins_exec *exec, const char *name, void *data, ins_error *err);
 /* Same by value; INS_NO_VALUE is ignored. */
 ins_status ins_exec_bind_value(ins_exec *exec, ins_value v, void *data, ins_error *err);
