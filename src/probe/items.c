@@ -39,7 +39,7 @@ static ins_status parse_choices(ins_arena *arena, const ins_document *doc, ins_i
 static ins_status add_item(ins_items *out, const ins_item_options *o, const ins_document *doc, bool need_choices,
                            ins_error *err) {
     const ins_field *kind = ins_document_get(doc, "kind");
-    if (o->kind && (!kind || strcmp(kind->data, o->kind) != 0)) return INS_OK;
+    if (o->only && (!kind || strcmp(kind->data, o->only) != 0)) return INS_OK;
     ins_item item = {.prompt = copy_field(out->arena, ins_document_get(doc, "prompt")),
                      .response = copy_field(out->arena, ins_document_get(doc, "response"))};
     INS_TRY(parse_choices(out->arena, doc, &item, err));
@@ -69,7 +69,7 @@ ins_status ins_items_load(const ins_probe_context *c, const ins_item_options *o,
     }
     if (status == INS_OK && out->n == 0) {
         status = INS_FAIL(err, INS_DATA, "the %s split of '%s' has no question%s%s%s", o->split, o->corpus,
-                          o->kind ? " of kind '" : "", o->kind ? o->kind : "", o->kind ? "'" : "");
+                          o->only ? " of kind '" : "", o->only ? o->only : "", o->only ? "'" : "");
         ins_error_hint(err, need_choices ? "documents need prompt, choices (one a line) and answer (a number from 0)"
                                          : "documents need the fields prompt and response");
     }

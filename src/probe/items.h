@@ -6,7 +6,7 @@
 #include "probe/probe_common.h"
 
 typedef struct ins_item_options {
-    const char *corpus, *split, *kind;
+    const char *corpus, *split, *only;
     int64_t max_items;
     bool chat;
 } ins_item_options;
@@ -24,9 +24,10 @@ typedef struct ins_item_options {
          .offset = offsetof(options_type, field.split),                                                                \
          .def = "valid",                                                                                               \
          .help = "train, valid or test."},                                                                             \
-        {.name = "kind",                                                                                               \
+        {.name = "only",                                                                                               \
          .type = INS_OPT_STRING,                                                                                       \
-         .offset = offsetof(options_type, field.kind),                                                                 \
+         .offset = offsetof(options_type, field.only),                                                                 \
+         .aliases = "field",                                                                                           \
          .help = "Only documents whose field `kind` is this; all by default."},                                        \
         {.name = "max_items",                                                                                          \
          .type = INS_OPT_SIZE,                                                                                         \
@@ -52,6 +53,11 @@ typedef struct ins_items {
     ins_item *items;
     int64_t n, n_skipped; /* skipped: without a prompt, or what `need_choices` asks for */
 } ins_items;
+
+/* Name of the metric: the given one, else what kind of question, else the corpus. */
+static inline const char *ins_item_name(const char *name, const ins_item_options *o) {
+    return name ? name : o->only ? o->only : o->corpus;
+}
 
 /* INS_DATA when none is left. */
 ins_status ins_items_load(const ins_probe_context *c, const ins_item_options *o, bool need_choices, ins_items *out,

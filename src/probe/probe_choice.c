@@ -24,7 +24,7 @@ static const ins_opt_row rows[] = {
     {.name = "name",
      .type = INS_OPT_STRING,
      .offset = ROW(name),
-     .help = "Name of the metric: choice/NAME; the corpus by default."},
+     .help = "Name of the metric: choice/NAME; by default what `only` says, or else the corpus."},
     INS_ITEM_ROWS(choice_options, items),
     {.name = "context",
      .type = INS_OPT_SIZE,
@@ -130,7 +130,7 @@ static ins_status choice_run(void *state, const ins_probe_context *c, const ins_
     INS_TRY(ins_scorer_new(c->model, at->weights, c->compute, SCORE_ROWS, context, c->pool, &scorer, err));
     ins_status status = ins_scorer_run(scorer, s->scores, s->n, err);
     ins_scorer_free(scorer);
-    return status == INS_OK ? record(s, o->name ? o->name : o->items.corpus, at, m, err) : status;
+    return status == INS_OK ? record(s, ins_item_name(o->name, &o->items), at, m, err) : status;
 }
 
 static void choice_close(void *state) {

@@ -19,7 +19,7 @@ static const ins_opt_row rows[] = {
     {.name = "name",
      .type = INS_OPT_STRING,
      .offset = ROW(name),
-     .help = "Name of the metric: cloze/NAME; the corpus by default."},
+     .help = "Name of the metric: cloze/NAME; by default what `only` says, or else the corpus."},
     INS_ITEM_ROWS(cloze_options, items),
     {.name = "context",
      .type = INS_OPT_SIZE,
@@ -78,7 +78,7 @@ static ins_status cloze_run(void *state, const ins_probe_context *c, const ins_p
         nats -= s->scores[i].logprob;
         tokens += (double)s->scores[i].n_scored;
     }
-    const char *name = o->name ? o->name : o->items.corpus;
+    const char *name = ins_item_name(o->name, &o->items);
     double p = exact / n;
     INS_TRY(ins_probe_value(m, at, "cloze", name, NULL, p, err));
     if (n > 1) INS_TRY(ins_probe_value(m, at, "cloze", name, "se", sqrt(p * (1 - p) / (n - 1)), err));

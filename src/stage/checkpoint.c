@@ -162,8 +162,8 @@ static ins_status write_manifest(const char *dir, int64_t step, ins_error *err) 
 static ins_status write_files(const ins_checkpoint_write *w, const char *dir, int64_t step, ins_error *err) {
     char path[4096], step_text[32];
     snprintf(step_text, sizeof step_text, "%lld", (long long)step);
-    const char *metadata[] = {"format", "pt", "instar.step", step_text};
-    INS_TRY(ins_model_save(w->model, w->weights, dir, metadata, 2, err));
+    const char *metadata[] = {"instar.step", step_text};
+    INS_TRY(ins_model_save(w->model, w->weights, dir, metadata, 1, err));
     if (w->tokenizer_path) INS_TRY(copy_tokenizer(w->tokenizer_path, dir, err));
     if (w->with_optimizer) INS_TRY(save_optimizer(w, dir, err));
     json_t *state = state_to_json(ins_trainer_get_state(w->trainer), w->stage_state);

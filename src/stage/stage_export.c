@@ -117,8 +117,8 @@ static ins_status run(const ins_stage_context *c, ins_error *err) {
     ins_status status = ins_metrics_start(c, err);
     if (status == INS_OK) status = ins_model_steps(c, o->model, &o->at, &steps, &n, err);
     if (status == INS_OK) status = ins_model_use_open(&use, c, o->model, steps[n - 1], INS_PRECISION_F32, err);
-    const char *metadata[] = {"format", "pt", "instar.stage", c->name};
-    if (status == INS_OK) status = ins_model_save(use.model, use.weights, c->dir, metadata, 2, err);
+    const char *metadata[] = {"instar.stage", c->name};
+    if (status == INS_OK) status = ins_model_save(use.model, use.weights, c->dir, metadata, 1, err);
     if (status == INS_OK) status = write_tokenizer(&use, c->dir, err);
     if (status == INS_OK) status = compare(c, &use, c->dir, err);
     if (status == INS_OK) status = c->metrics->flush(c->metrics->arg, err);
