@@ -2,6 +2,12 @@
 #ifndef INS_TESTS_GRAPH_RUN_GRAPH_H
 #define INS_TESTS_GRAPH_RUN_GRAPH_H
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
 #include "graph/graph.h"
 
 #include <stdio.h>

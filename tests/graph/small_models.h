@@ -5,6 +5,7 @@
 #include "base/rng.h"
 #include "graph/graph_impl.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
