@@ -60,21 +60,6 @@ static ins_status append_nfc(const unsigned char *text, size_t n, ins_str *out, 
     return out->oom ? text_no_memory(err) : INS_OK;
 }
 
-/* Bytes that are not valid UTF-8 stay as they are; the valid stretches between them are normalised. */
-static ins_status normalise(const unsigned char *text, size_t n, ins_str *out, ins_error *err) {
-    while (n > 0) {
-        size_t good = n;
-        ins_utf8_valid((const char *)text, n, &good);
-        if (good > 0) INS_TRY(append_nfc(text, good, out, err));
-        if (good < n) ins_str_append(out, text + good, 1);
-        if (out->oom) return text_no_memory(err);
-        size_t done = good < n ? good + 1 : n;
-        text += done;
-        n -= done;
-    }
-    return INS_OK;
-}
-
 /* Characters that NFC leaves alone whatever stands beside them: ASCII to U+02FF, Cyrillic, general punctuation, kana,
  * CJK, Hangul syllables. Others are looked at properly. */
 static bool stays_in_nfc(uint32_t cp) {
@@ -85,14 +70,49 @@ static bool stays_in_nfc(uint32_t cp) {
     return false;
 }
 
-static bool is_nfc_already(const unsigned char *text, size_t n) {
-    for (size_t at = 0; at < n;) {
-        uint32_t cp = text[at];
-        int length = cp < 0x80 ? 1 : ins_utf8_decode(text + at, n - at, &cp);
-        if (length == 0 || !stays_in_nfc(cp)) return false;
-        at += (size_t)length;
+typedef enum nfc_class { NFC_STAYS, NFC_LOOK, NFC_INVALID } nfc_class;
+
+static nfc_class nfc_class_at(const unsigned char *text, size_t n, size_t at, size_t *length) {
+    uint32_t cp = text[at];
+    *length = 1;
+    if (cp < 0x80) return NFC_STAYS;
+    int len = ins_utf8_decode(text + at, n - at, &cp);
+    if (len == 0) return NFC_INVALID;
+    *length = (size_t)len;
+    return stays_in_nfc(cp) ? NFC_STAYS : NFC_LOOK;
+}
+
+/* Position of the first character from `at` on that NFC may touch, or n. *before: the one in front of it (a base that a
+ * mark may join), or the character itself when there is none. */
+static size_t find_touched(const unsigned char *text, size_t n, size_t at, size_t *before) {
+    size_t length, last = n;
+    for (; at < n; at += length) {
+        nfc_class what = nfc_class_at(text, n, at, &length);
+        if (what == NFC_LOOK) break;
+        last = what == NFC_STAYS ? at : n;
     }
-    return true;
+    *before = last < n ? last : at;
+    return at;
+}
+
+/* NFC of the text, appended. Only the stretches that it may touch are looked at: from the character in front of one to
+ * the next that stays as it is, which nothing joins across. Bytes that are not UTF-8 stay as they are. */
+static ins_status normalise(const unsigned char *text, size_t n, ins_str *out, ins_error *err) {
+    size_t done = 0;
+    while (done < n) {
+        size_t start, length, end = find_touched(text, n, done, &start);
+        if (end == n) start = n;
+        ins_str_append(out, text + done, start - done);
+        while (end < n && nfc_class_at(text, n, end, &length) == NFC_LOOK) end += length;
+        if (end > start) INS_TRY(append_nfc(text + start, end - start, out, err));
+        done = end;
+    }
+    return out->oom ? text_no_memory(err) : INS_OK;
+}
+
+static bool is_nfc_already(const unsigned char *text, size_t n) {
+    size_t before;
+    return find_touched(text, n, 0, &before) == n;
 }
 
 /* Text between added tokens. */

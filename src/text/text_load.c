@@ -50,8 +50,12 @@ static ins_status load_added_token(text_loader *loader, const json_t *token) {
     const json_t *id_value = json_object_get(token, "id");
     const char *content = json_string_value(json_object_get(token, "content"));
     json_int_t id = json_is_integer(id_value) ? json_integer_value(id_value) : -1;
-    if (!content || !content[0] || id < 0 || id >= loader->n_names)
+    if (!content || !content[0] || id < 0)
         return INS_FAIL(loader->err, INS_MODEL, "an added token has no valid id and content");
+    if (id >= loader->n_names)
+        return INS_FAIL(loader->err, INS_MODEL,
+                        "the added token '%.100s' has the id %lld, but there are only %lld tokens", content,
+                        (long long)id, (long long)loader->n_names);
     if (loader->names[id] && strcmp(loader->names[id], content) != 0)
         return INS_FAIL(loader->err, INS_MODEL, "the added token '%.100s' has the id %lld of '%.100s'", content,
                         (long long)id, loader->names[id]);

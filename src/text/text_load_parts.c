@@ -127,8 +127,8 @@ static ins_status load_model_options(text_loader *loader) {
 ins_status text_load_parts(text_loader *loader) {
     INS_TRY(load_normalizer(loader));
     INS_TRY(load_pre_tokenizer(loader));
-    INS_TRY(load_decoder(loader));
-    return load_model_options(loader);
+    INS_TRY(load_model_options(loader));
+    return load_decoder(loader);
 }
 
 /* TemplateProcessing that puts one special token in front: [X] A. */
