@@ -1,6 +1,7 @@
 /* Builders: the plain C calls that models and objectives are written in. Each adds one node (a few are short
- * compositions, marked "composite"). Letters: B batch, T time, D model, H heads, K head size, F feed-forward, V
- * vocabulary, N rows (product of the leading dimensions).
+ * compositions, marked "composite"). All have derivatives of any order; those of second order of the fused ops
+ * (attention, norms, linear_xent) are made of plain ops and need the memory that the fused op avoids. Letters: B batch,
+ * T time, D model, H heads, K head size, F feed-forward, V vocabulary, N rows (product of the leading dimensions).
  */
 #ifndef INS_OP_BUILD_H
 #define INS_OP_BUILD_H
@@ -11,7 +12,8 @@
 /* -- leaves -- */
 ins_value ins_fill(ins_graph *g, ins_type type, double value);
 
-/* -- element-wise; shapes equal, or y broadcasts: scalar [], or [last dim] row vector, or leading dims of 1 -- */
+/* -- element-wise; of two float dtypes the narrower is cast to the wider. Shapes equal, or y broadcasts: scalar [], or
+ * [last dim] row vector, or leading dims of 1 -- */
 ins_value ins_add(ins_graph *g, ins_value x, ins_value y);
 ins_value ins_sub(ins_graph *g, ins_value x, ins_value y);
 ins_value ins_mul(ins_graph *g, ins_value x, ins_value y);

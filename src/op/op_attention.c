@@ -125,6 +125,16 @@ static const ins_op_sample attention_samples[] = {
      .in = {INS_F32(3, 1, 5, 12), INS_F32(3, 1, 7, 6), INS_F32(3, 1, 7, 6), INS_I32(2, 1, 5), INS_I32(2, 1, 5)},
      .attr = &(const ins_attention_attr){4, 2, 0.577},
      .fill = ins_attention_fill},
+    {.name = "no batch",
+     .n_in = 5,
+     .in = {INS_F32(3, 0, 6, 8), INS_F32(3, 0, 6, 8), INS_F32(3, 0, 6, 8), INS_I32(2, 0, 6), INS_I32(2, 0, 6)},
+     .attr = &(const ins_attention_attr){2, 2, 0.5},
+     .fill = ins_attention_fill},
+    {.name = "no keys",
+     .n_in = 5,
+     .in = {INS_F32(3, 1, 3, 8), INS_F32(3, 1, 0, 8), INS_F32(3, 1, 0, 8), INS_I32(2, 1, 3), INS_I32(2, 1, 3)},
+     .attr = &(const ins_attention_attr){2, 2, 0.5},
+     .fill = ins_attention_fill},
     {0},
 };
 

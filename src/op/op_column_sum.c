@@ -53,6 +53,7 @@ ins_value ins_emit_column_sum(ins_graph *g, ins_value x) {
 static const ins_op_sample column_sum_samples[] = {
     {.name = "matrix", .n_in = 1, .in = {INS_F32(2, 37, 5)}},
     {.name = "cube with acc", .n_in = 2, .in = {INS_F32(3, 2, 3, 7), INS_F32(1, 7)}, .keep_real = 1u << ACC},
+    {.name = "no rows", .n_in = 1, .in = {INS_F32(2, 0, 5)}},
     {0},
 };
 

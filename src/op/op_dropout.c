@@ -1,10 +1,12 @@
 /* dropout: out = x * keep / (1 - p). The mask is a pure function of (key, stream, element), so the gradient draws it
  * again instead of storing it, and 1 or many threads give equal bits.
  *
- * Element i takes word i % 4 of the Philox block with
- *   key = (key[0], key[1]),   counter = (stream << 32 | key[2],  key[3] << 32 xor i / 4)
- * and is kept when the word is at least p * 2^32.
+ * Element i takes 16 bits, number i % 8 from the lowest on, of the Philox block with
+ *   key = (key[0], key[1]),   counter = (stream << 32 | key[2],  key[3] << 32 xor i / 8)
+ * and is kept when they are at least p * 2^16. p is rounded to that grid, in the scale too, so that the mean is exact.
  */
+#include <math.h>
+
 #include "base/rng.h"
 #include "op/op_common.h"
 #include "op/op_emit.h"
@@ -37,17 +39,26 @@ static ins_status dropout_infer(ins_op_sig *sig, ins_error *err) {
     return INS_OK;
 }
 
-/* factor[i] = 0 or 1/(1-p) for elements first .. first + CHUNK. */
+/* Of 65536 values of 16 bits, how many drop the element: at least one kept. */
+static uint32_t dropped_of_65536(double p) {
+    double count = floor(p * 65536.0 + 0.5);
+    return count > 65535.0 ? 65535u : (uint32_t)count;
+}
+
+/* factor[i] = 0 or 1/(1-p) for elements first .. first + CHUNK; first is a multiple of CHUNK. */
 static void draw_factors(const dropout_job *job, int64_t first, double factor[CHUNK]) {
     const uint32_t *key = job->key;
     ins_rng_key rng_key = {{key[0], key[1]}};
     uint64_t hi = (uint64_t)(uint32_t)job->attr->stream << 32 | key[2];
-    uint64_t threshold = (uint64_t)(job->attr->p * 4294967296.0);
-    double kept = 1.0 / (1.0 - job->attr->p);
-    for (int i = 0; i < CHUNK; i += 4) {
+    uint32_t dropped = dropped_of_65536(job->attr->p);
+    const double choice[2] = {0.0, 65536.0 / (65536.0 - dropped)};
+    for (int i = 0; i < CHUNK; i += 8) {
         uint32_t words[4];
-        ins_philox(rng_key, hi, (uint64_t)key[3] << 32 ^ (uint64_t)((first + i) / 4), words);
-        for (int j = 0; j < 4; j++) factor[i + j] = words[j] >= threshold ? kept : 0.0;
+        ins_philox(rng_key, hi, (uint64_t)key[3] << 32 ^ (uint64_t)((first + i) / 8), words);
+        for (int j = 0; j < 4; j++) {
+            factor[i + 2 * j] = choice[(words[j] & 0xffffu) >= dropped];
+            factor[i + 2 * j + 1] = choice[words[j] >> 16 >= dropped];
+        }
     }
 }
 

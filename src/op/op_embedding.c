@@ -60,6 +60,7 @@ static void fill_table_ids(int input, const ins_type *type, void *data) {
 static const ins_op_sample embedding_samples[] = {
     {.name = "tokens", .n_in = 2, .in = {INS_F32(2, 7, 5), INS_I32(2, 2, 4)}, .fill = fill_table_ids},
     {.name = "rows", .n_in = 2, .in = {INS_F32(2, 7, 3), INS_I32(1, 9)}, .fill = fill_table_ids},
+    {.name = "no ids", .n_in = 2, .in = {INS_F32(2, 7, 3), INS_I32(1, 0)}, .fill = fill_table_ids},
     {0},
 };
 

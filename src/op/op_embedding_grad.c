@@ -89,6 +89,11 @@ static const ins_op_sample embedding_grad_samples[] = {
      .attr = &(const embedding_grad_attr){7},
      .fill = fill_table_ids,
      .keep_real = 1u << ACC},
+    {.name = "no ids",
+     .n_in = 2,
+     .in = {INS_F32(2, 0, 3), INS_I32(1, 0)},
+     .attr = &(const embedding_grad_attr){7},
+     .fill = fill_table_ids},
     {0},
 };
 

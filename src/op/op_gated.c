@@ -54,6 +54,10 @@ static const ins_op_sample gated_samples[] = {
      .in = {INS_F32(2, 3, 7), INS_F32(2, 3, 7)},
      .attr = &(const ins_unary_attr){INS_GELU_TANH}},
     {.name = "erf", .n_in = 2, .in = {INS_F32(1, 9), INS_F32(1, 9)}, .attr = &(const ins_unary_attr){INS_GELU_ERF}},
+    {.name = "nothing",
+     .n_in = 2,
+     .in = {INS_F32(2, 0, 5), INS_F32(2, 0, 5)},
+     .attr = &(const ins_unary_attr){INS_SILU}},
     {0},
 };
 

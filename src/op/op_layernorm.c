@@ -62,6 +62,11 @@ static const ins_op_sample layernorm_samples[] = {
      .in = {INS_F32(2, 4, 33), INS_F32(1, 33)},
      .attr = &(const ins_norm_attr){1e-6, 1},
      .keep_real = 1u << WEIGHT},
+    {.name = "no rows",
+     .n_in = 3,
+     .in = {INS_F32(2, 0, 9), INS_F32(1, 9), INS_F32(1, 9)},
+     .attr = &(const ins_norm_attr){1e-5, 0},
+     .keep_real = 1u << WEIGHT | 1u << BIAS},
     {0},
 };
 

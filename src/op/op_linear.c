@@ -116,6 +116,11 @@ static const ins_op_sample linear_samples[] = {
      .attr = &(const linear_attr){0, 1},
      .keep_real = 1u << BIAS | 1u << ACC},
     {.name = "vector", .n_in = 2, .in = {INS_F32(1, 7), INS_F32(2, 5, 7)}, .attr = &(const linear_attr){0, 0}},
+    {.name = "no rows",
+     .n_in = 3,
+     .in = {INS_F32(2, 0, 7), INS_F32(2, 5, 7), INS_F32(1, 5)},
+     .attr = &(const linear_attr){0, 0},
+     .keep_real = 1u << BIAS},
     {0},
 };
 

@@ -163,6 +163,12 @@ static const ins_op_sample linear_xent_samples[] = {
      .attr = &(const ins_linear_xent_attr){0, 0.1, 0.01},
      .fill = ins_linear_xent_fill,
      .keep_real = 1u << XENT_WEIGHTS},
+    {.name = "no rows",
+     .n_in = 4,
+     .in = {INS_F32(2, 0, 4), INS_F32(2, 7, 4), INS_I32(1, 0), INS_F32(1, 0)},
+     .attr = &(const ins_linear_xent_attr){0, 0, 0},
+     .fill = ins_linear_xent_fill,
+     .keep_real = 1u << XENT_WEIGHTS},
     {0},
 };
 

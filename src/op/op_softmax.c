@@ -50,6 +50,7 @@ static const ins_op_sample softmax_samples[] = {
     {.name = "plain", .n_in = 1, .in = {INS_F32(3, 2, 3, 7)}, .attr = &(const softmax_attr){0}},
     {.name = "log", .n_in = 1, .in = {INS_F32(2, 5, 9)}, .attr = &(const softmax_attr){1}},
     {.name = "one class", .n_in = 1, .in = {INS_F32(2, 5, 1)}, .attr = &(const softmax_attr){0}},
+    {.name = "no rows", .n_in = 1, .in = {INS_F32(2, 0, 9)}, .attr = &(const softmax_attr){1}},
     {0},
 };
 

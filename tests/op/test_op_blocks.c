@@ -115,7 +115,7 @@ static void test_block_gradient(void **state) {
     op_run r = run_start(INS_DTYPE_F64, INS_DTYPE_F64);
     int32_t *memory = integer_memory(&s);
     block_values v = build_block(&r, &s, memory);
-    grad_leaf leaves[RUN_MAX];
+    grad_leaf leaves[RUN_MAX] = {0};
     for (int i = 0; i < r.n; i++) {
         leaves[i] = (grad_leaf){.value = r.leaf[i], .data = r.data[i]};
         for (int64_t k = 0; k < v.n_wrt; k++)
@@ -124,6 +124,33 @@ static void test_block_gradient(void **state) {
     grad_report report = grad_check(r.g, v.loss, leaves, r.n);
     if (report.worst > GRAD_TOLERANCE) fail_msg("error %.3g, %s", report.worst, report.where);
     assert_true(report.n_checked > 200);
+    run_end(&r);
+    free(memory);
+}
+
+/* The gradient of the squared length of the block's gradient: second derivatives through every fused op at once. */
+static void test_block_second_gradient(void **state) {
+    (void)state;
+    const block s = {2, 4, 8, 4, 2, 6, 9};
+    op_run r = run_start(INS_DTYPE_F64, INS_DTYPE_F64);
+    ins_error err = {0};
+    int32_t *memory = integer_memory(&s);
+    block_values v = build_block(&r, &s, memory);
+    ins_value d[12], length = INS_NO_VALUE;
+    grad_must(ins_graph_gradients(r.g, v.loss, v.wrt, v.n_wrt, d, &err), &err, "first gradient");
+    for (int64_t i = 0; i < v.n_wrt; i++) {
+        ins_value part = ins_sum_all(r.g, ins_unary_map(r.g, INS_SQUARE, d[i]));
+        length = length == INS_NO_VALUE ? part : ins_add(r.g, length, part);
+    }
+    grad_leaf leaves[RUN_MAX] = {0};
+    for (int i = 0; i < r.n; i++) {
+        leaves[i] = (grad_leaf){.value = r.leaf[i], .data = r.data[i]};
+        for (int64_t k = 0; k < v.n_wrt; k++)
+            if (v.wrt[k] == r.leaf[i]) leaves[i].n_check = 6;
+    }
+    grad_report report = grad_check(r.g, length, leaves, r.n);
+    if (report.worst > GRAD_TOLERANCE) fail_msg("error %.3g, %s", report.worst, report.where);
+    assert_true(report.n_checked > 60);
     run_end(&r);
     free(memory);
 }
@@ -143,7 +170,7 @@ static void test_nll_gradient(void **state) {
         ins_value total = form == 0   ? ins_unary_map(g, INS_SQUARE, loss)
                           : form == 1 ? curved
                                       : ins_add(g, curved, loss);
-        grad_leaf leaves[4];
+        grad_leaf leaves[4] = {0};
         for (int i = 0; i < 4; i++)
             leaves[i] = (grad_leaf){.value = r.leaf[i], .data = r.data[i], .n_check = i < 3 ? -1 : 0};
         grad_report report = grad_check(g, total, leaves, 4);
@@ -159,7 +186,7 @@ static void test_lstm_gradient(void **state) {
               w_ih = run_normal(&r, INS_TYPE(INS_DTYPE_F64, 8, 3));
     ins_value w_hh = run_normal(&r, INS_TYPE(INS_DTYPE_F64, 8, 2)), bias = run_normal(&r, INS_TYPE(INS_DTYPE_F64, 8));
     ins_value h = ins_lstm(r.g, x, w_ih, w_hh, bias);
-    grad_leaf leaves[8];
+    grad_leaf leaves[8] = {0};
     int64_t n = 4;
     for (int i = 0; i < 4; i++) leaves[i] = (grad_leaf){.value = r.leaf[i], .data = r.data[i], .n_check = 20};
     ins_value loss = grad_project(r.g, h, "r", leaves, &n);
@@ -290,9 +317,10 @@ static void test_block_threads_equal(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_block_gradient), cmocka_unit_test(test_nll_gradient),
-        cmocka_unit_test(test_lstm_gradient),  cmocka_unit_test(test_block_precisions),
-        cmocka_unit_test(test_head_is_fused),  cmocka_unit_test(test_block_threads_equal),
+        cmocka_unit_test(test_block_gradient),      cmocka_unit_test(test_block_second_gradient),
+        cmocka_unit_test(test_nll_gradient),        cmocka_unit_test(test_lstm_gradient),
+        cmocka_unit_test(test_block_precisions),    cmocka_unit_test(test_head_is_fused),
+        cmocka_unit_test(test_block_threads_equal),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

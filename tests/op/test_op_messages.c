@@ -161,10 +161,38 @@ static void test_bad_ids_at_run(void **state) {
     ins_graph_free(g);
 }
 
+/* Each allocation fails in turn while an LSTM and its gradient are built: INS_NOMEM each time, and nothing is lost. */
+static void test_out_of_memory(void **state) {
+    (void)state;
+    bool done = false;
+    uint64_t live = ins_mem_get_stats().live;
+    for (uint64_t k = 1; !done; k++) {
+        ins_error err = {0};
+        ins_graph *g = NULL;
+        ins_mem_fail_at(k);
+        ins_status status = ins_graph_new(F32, F32, &g, &err);
+        if (status == INS_OK) {
+            ins_value x = ins_graph_input(g, "x", INS_TYPE(F32, 2, 20, 3)), d_w = INS_NO_VALUE;
+            ins_value w_ih = ins_graph_param(g, "w_ih", INS_TYPE(F32, 8, 3));
+            ins_value w_hh = ins_graph_param(g, "w_hh", INS_TYPE(F32, 8, 2));
+            ins_value loss = ins_sum_all(g, ins_lstm(g, x, w_ih, w_hh, INS_NO_VALUE));
+            status = ins_graph_gradients(g, loss, &w_ih, 1, &d_w, &err);
+        }
+        ins_mem_fail_at(0);
+        done = status == INS_OK;
+        if (!done && status != INS_NOMEM && status != INS_USAGE) fail_msg("allocation %d: %s", (int)k, err.text);
+        ins_graph_free(g);
+        assert_int_equal(ins_mem_get_stats().live, live);
+        assert_true(k < 100000);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_products),  cmocka_unit_test(test_elements),       cmocka_unit_test(test_model_ops),
-        cmocka_unit_test(test_shape_ops), cmocka_unit_test(test_missing_values), cmocka_unit_test(test_bad_ids_at_run),
+        cmocka_unit_test(test_products),       cmocka_unit_test(test_elements),
+        cmocka_unit_test(test_model_ops),      cmocka_unit_test(test_shape_ops),
+        cmocka_unit_test(test_missing_values), cmocka_unit_test(test_bad_ids_at_run),
+        cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
