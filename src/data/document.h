@@ -40,10 +40,11 @@ const ins_field *ins_document_group(const ins_document *doc, const char *field);
 /* ---- reader: files -> documents ----
  * A reader's options begin with ins_reader_common, which the pipeline obeys for it. */
 typedef struct ins_reader_common {
-    const char *domain;    /* set as field "domain" on every document; NULL = none */
-    double share;          /* of the groups, chosen by hash: an even sample */
-    int64_t max_documents; /* 0 = all */
-    int64_t max_bytes;     /* of text; 0 = all */
+    const char *domain;     /* set as field "domain" on every document; NULL = none */
+    double share;           /* of the groups, chosen by hash: an even sample */
+    int64_t max_documents;  /* 0 = all */
+    int64_t max_bytes;      /* of text; 0 = all */
+    int64_t document_bytes; /* longer texts become several documents of the same group; 0 = never */
 } ins_reader_common;
 typedef struct ins_reader_desc {
     ins_component head; /* family "reader" */

@@ -109,34 +109,31 @@ static bool is_bullet(const char *line) {
 }
 
 void ins_package_text(const char *field, bool unwrap, ins_str *out) {
-    bool open = false, list = false; /* the line before can be continued; it belongs to a list item */
+    enum { NOTHING, PARAGRAPH, ITEM, VERBATIM } before = NOTHING; /* what the line before belongs to */
     for (const char *line = field; *line;) {
         const char *end = strchr(line, '\n');
         size_t n = end ? (size_t)(end - line) : strlen(line);
         const char *next = line + n + (end ? 1 : 0);
         if (n > 0 && *line == ' ') line++, n--;
         while (n > 0 && (line[n - 1] == ' ' || line[n - 1] == '\t' || line[n - 1] == '\r')) n--;
-        bool blank = n == 0 || (n == 1 && *line == '.');
-        bool indented = *line == ' ' || *line == '\t', bullet = !blank && is_bullet(line + strspn(line, " \t"));
-        if (blank) {
-            if (out->len) ins_str_puts(out, open ? "\n\n" : "\n");
-            open = list = false;
+        if (n == 0 || (n == 1 && *line == '.')) {
+            if (out->len) ins_str_puts(out, before != NOTHING ? "\n\n" : "\n");
+            before = NOTHING;
             line = next;
             continue;
         }
-        if (bullet) list = true;
-        if (!indented && !bullet) list = false;
-        bool joined = unwrap && open && !bullet && (!indented || list);
+        size_t indent = strspn(line, " \t");
+        bool bullet = is_bullet(line + indent);
+        bool joined = unwrap && !bullet && ((before == PARAGRAPH && indent == 0) || (before == ITEM && indent > 0));
         if (joined) {
-            const char *text = line + strspn(line, " \t");
-            n -= (size_t)(text - line);
-            line = text;
-            ins_str_putc(out, ' ');
-        } else if (open) {
-            ins_str_putc(out, '\n');
+            line += indent;
+            n -= indent;
+        } else {
+            if (before != NOTHING) ins_str_putc(out, '\n');
+            before = bullet ? ITEM : indent > 0 ? VERBATIM : PARAGRAPH;
         }
+        if (joined) ins_str_putc(out, ' ');
         ins_str_append(out, line, n);
-        open = true;
         line = next;
     }
     while (out->len && (out->data[out->len - 1] == '\n' || out->data[out->len - 1] == ' ')) out->data[--out->len] = 0;

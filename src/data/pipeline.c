@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "data/corpus.h"
+#include "data/prose.h"
 #include "data/split_hash.h"
 #include "format/json.h"
 
@@ -154,7 +155,37 @@ static ins_status write_document(pipeline *p, int split, ins_error *err) {
         INS_TRY(ins_path_join(p->out_dir, name, path, sizeof path, err));
         INS_TRY(ins_corpus_writer_open(path, &p->writers[split], err));
     }
-    return ins_corpus_writer_add(p->writers[split], &p->doc, err);
+    INS_TRY(ins_corpus_writer_add(p->writers[split], &p->doc, err));
+    int64_t bytes = text_bytes(&p->doc);
+    p->stats.documents[split]++;
+    p->stats.bytes[split] += bytes;
+    const ins_field *domain = ins_document_get(&p->doc, "domain");
+    tally *t = tally_of(p->domains, &p->n_domains, DOMAINS_MAX, domain ? domain->data : "");
+    t->documents[split]++;
+    t->bytes[split] += bytes;
+    return INS_OK;
+}
+
+/* A long text as several documents: "ID/0", "ID/1", ... of the group that the whole has. */
+static ins_status write_parts(pipeline *p, int split, ins_field text, size_t most, ins_error *err) {
+    const ins_field *id = ins_document_get(&p->doc, "id");
+    const char *name = id ? id->data : NULL;
+    int64_t number = 0;
+    for (size_t at = 0, n; at < text.n; at += n, number++) {
+        n = ins_prose_part(text.data + at, text.n - at, most);
+        size_t begin = at, end = at + n; /* without the white space at the cuts */
+        while (end > begin && (text.data[end - 1] == ' ' || text.data[end - 1] == '\n')) end--;
+        while (begin < end && (text.data[begin] == ' ' || text.data[begin] == '\n')) begin++;
+        if (begin == end) continue;
+        INS_TRY(ins_document_set(&p->doc, "text", text.data + begin, end - begin, err));
+        if (name) {
+            const char *part = ins_arena_printf(p->doc.arena, "%s/%lld", name, (long long)number);
+            if (!part) return no_memory(err);
+            INS_TRY(ins_document_puts(&p->doc, "id", part, err));
+        }
+        INS_TRY(write_document(p, split, err));
+    }
+    return INS_OK;
 }
 
 /* Sample, steps, checks, split. *kept gets the bytes of its text, 0 when it was left out. */
@@ -179,16 +210,11 @@ static ins_status process(pipeline *p, const ins_reader_common *common, int64_t 
         count_out(p, reason);
         return INS_OK;
     }
-    int split = split_of(p, doc);
-    INS_TRY(write_document(p, split, err));
     *kept = text_bytes(doc);
-    p->stats.documents[split]++;
-    p->stats.bytes[split] += *kept;
-    const ins_field *domain = ins_document_get(doc, "domain");
-    tally *t = tally_of(p->domains, &p->n_domains, DOMAINS_MAX, domain ? domain->data : "");
-    t->documents[split]++;
-    t->bytes[split] += *kept;
-    return INS_OK;
+    const ins_field *text = ins_document_get(doc, "text");
+    int split = split_of(p, doc);
+    bool cut = common->document_bytes > 0 && text && text->n > (size_t)common->document_bytes;
+    return cut ? write_parts(p, split, *text, (size_t)common->document_bytes, err) : write_document(p, split, err);
 }
 
 /* ---- one source ---- */

@@ -29,8 +29,21 @@ static size_t width_of(const char *text, size_t n) {
     return width;
 }
 
-static bool was_broken(const prose_line *line, const prose_line *next, size_t full) {
-    if (line->indent != next->indent || line->n == 0 || next->n == 0) return false;
+/* "1. ", "12. ", "(a) ", "- ", "* " */
+static bool is_item(const prose_line *line) {
+    const char *at = line->text, *end = at + line->n;
+    if (line->n > 2 && (*at == '-' || *at == '*') && at[1] == ' ') return true;
+    bool bracket = at < end && *at == '(';
+    if (bracket) at++;
+    size_t n = 0;
+    while (at < end && n < 3 && ((*at >= '0' && *at <= '9') || (bracket && *at >= 'a' && *at <= 'z'))) at++, n++;
+    return n > 0 && end - at > 1 && *at == (bracket ? ')' : '.') && at[1] == ' ';
+}
+
+/* hanging: the text's first line, or a list item: what follows may stand further right. */
+static bool was_broken(const prose_line *line, const prose_line *next, bool hanging, size_t full) {
+    bool aligned = line->indent == next->indent || (hanging && next->indent > line->indent);
+    if (!aligned || line->n == 0 || next->n == 0 || is_item(next)) return false;
     size_t word = 0;
     while (word < next->n && next->text[word] != ' ') word++;
     return line->indent + width_of(line->text, line->n) + 1 + width_of(next->text, word) > full;
@@ -56,7 +69,9 @@ void ins_prose_reflow(const char *text, size_t n, size_t full, ins_str *out) {
             blank = false;
             for (size_t i = common; i < line.indent; i++) ins_str_putc(out, ' ');
             ins_str_append(out, line.text, line.n);
-            while (full && followed && was_broken(&line, &next, full)) {
+            bool hanging = out->len - start == line.n + line.indent - common || is_item(&line);
+            while (full && followed && was_broken(&line, &next, hanging, full)) {
+                hanging = false;
                 ins_str_putc(out, ' ');
                 ins_str_append(out, next.text, next.n);
                 line = next;
@@ -68,6 +83,19 @@ void ins_prose_reflow(const char *text, size_t n, size_t full, ins_str *out) {
         more = followed;
     }
     if (out->len > start && !out->oom) out->data[--out->len] = 0;
+}
+
+size_t ins_prose_part(const char *text, size_t n, size_t most) {
+    if (n <= most) return n;
+    static const char *const ends[] = {"\n\n", "\n", ". ", " "};
+    for (size_t e = 0; e < sizeof ends / sizeof *ends; e++) {
+        size_t length = strlen(ends[e]);
+        for (size_t at = most; at > most / 2 && at >= length; at--) {
+            if (memcmp(text + at - length, ends[e], length) == 0) return at;
+        }
+    }
+    while (most > 1 && ((unsigned char)text[most] & 0xc0) == 0x80) most--;
+    return most;
 }
 
 size_t ins_prose_unstrike(char *text, size_t n) {

@@ -9,6 +9,10 @@
  * longer than `full` characters: that is where a formatter broke it. */
 void ins_prose_reflow(const char *text, size_t n, size_t full, ins_str *out);
 
+/* Length of the next part of a text that is to be cut into parts of at most `most` bytes: it ends, if it can in its
+ * second half, behind an empty line, else a line, a sentence, a word, a character. */
+size_t ins_prose_part(const char *text, size_t n, size_t most);
+
 /* Undo overstriking (x BACKSPACE x, _ BACKSPACE x) in place; returns the new length. */
 size_t ins_prose_unstrike(char *text, size_t n);
 

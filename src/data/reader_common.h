@@ -25,12 +25,18 @@
          .max = 9e18,                                                                                                  \
          .unit = "documents",                                                                                          \
          .help = "Stop after this many documents of this source; 0 reads all."},                                       \
+        {.name = "max_bytes",                                                                                          \
+         .type = INS_OPT_SIZE,                                                                                         \
+         .offset = offsetof(options_type, common.max_bytes),                                                           \
+         .def = "0",                                                                                                   \
+         .min = 0,                                                                                                     \
+         .max = 9e18,                                                                                                  \
+         .unit = "bytes",                                                                                              \
+         .help = "Stop after this much text of this source; 0 reads all."},                                            \
     {                                                                                                                  \
-        .name = "max_bytes", .type = INS_OPT_SIZE, .offset = offsetof(options_type, common.max_bytes), .def = "0",     \
-        .min = 0, .max = 9e18, .unit = "bytes", .help = "Stop after this much text of this source; 0 reads all."       \
+        .name = "document_bytes", .type = INS_OPT_SIZE, .offset = offsetof(options_type, common.document_bytes),       \
+        .def = "0", .min = 0, .max = 9e18, .unit = "bytes",                                                            \
+        .help = "Cut longer texts, at a paragraph's, line's or sentence's end, into documents of one group; 0 never."  \
     }
-
-#define INS_OPT_END                                                                                                    \
-    { .name = NULL }
 
 #endif

@@ -265,21 +265,27 @@ static bool is_source_mark(const char *line, size_t n) {
     return false;
 }
 
-/* The entry without source marks and (unless wanted) the braces of links. */
+/* The entry without source marks. */
 static void clean_body(dictd_state *s, const char *text, size_t n) {
     ins_str_clear(&s->body);
     for (size_t at = 0; at < n;) {
         const char *stop = memchr(text + at, '\n', n - at);
         size_t size = stop ? (size_t)(stop - text) - at : n - at;
         if (!is_source_mark(text + at, size)) {
-            for (size_t i = 0; i < size; i++) {
-                char c = text[at + i];
-                if (s->options->links || (c != '{' && c != '}')) ins_str_putc(&s->body, c);
-            }
+            ins_str_append(&s->body, text + at, size);
             ins_str_putc(&s->body, '\n');
         }
         at += size + 1;
     }
+}
+
+/* The braces of links go after reflowing, or the lines would look shorter than they were. */
+static void remove_braces(ins_str *text) {
+    size_t kept = 0;
+    for (size_t i = 0; i < text->len; i++) {
+        if (text->data[i] != '{' && text->data[i] != '}') text->data[kept++] = text->data[i];
+    }
+    text->len = kept;
 }
 
 /* "<language, robotics> text": the topic becomes a field. */
@@ -304,6 +310,7 @@ static ins_status emit(dictd_state *s, int64_t first, int64_t last, ins_document
     clean_body(s, text + skip, n - skip);
     ins_str out = {0};
     ins_prose_reflow(s->body.data ? s->body.data : "", s->body.len, s->options->unwrap ? DICT_FULL : 0, &out);
+    if (!s->options->links && out.len && !out.oom) remove_braces(&out);
     const char *id = ins_arena_printf(doc->arena, "%s:%s", s->name, s->words.data + s->entries[first].word);
     ins_status status = id && !out.oom && !s->body.oom ? INS_OK : no_memory(err);
     const char *body = out.data ? out.data : "";

@@ -137,6 +137,37 @@ static ins_status start_page(man_state *s, ins_error *err) {
     return INS_OK;
 }
 
+/* Box drawing: U+2500 to U+257F. */
+static bool is_box(const char *at, const char *stop) {
+    return stop - at >= 3 && (unsigned char)at[0] == 0xe2 &&
+           ((unsigned char)at[1] == 0x94 || (unsigned char)at[1] == 0x95);
+}
+
+/* A table's row: cells without their padding, separated by " | "; rules are left out. False: the line is no table. */
+static bool put_table_row(const char *line, const char *stop, ins_str *out) {
+    const char *at = line;
+    while (at < stop && *at == ' ') at++;
+    if (!is_box(at, stop)) return false;
+    size_t start = out->len;
+    bool space = false, bar = false;
+    while (at < stop) {
+        if (is_box(at, stop)) {
+            bar = out->len > start;
+            at += 3;
+        } else if (*at == ' ') {
+            space = out->len > start;
+            at++;
+        } else {
+            if (bar) ins_str_puts(out, " | ");
+            if (space && !bar) ins_str_putc(out, ' ');
+            space = bar = false;
+            ins_str_putc(out, *at++);
+        }
+    }
+    if (out->len > start) ins_str_putc(out, '\n');
+    return true;
+}
+
 /* The formatted page: overstriking undone, running head and foot gone, body moved to the left edge. */
 static ins_status clean_page(ins_str *page, ins_str *out, ins_error *err) {
     page->len = ins_prose_unstrike(page->data, page->len);
@@ -148,6 +179,10 @@ static ins_status clean_page(ins_str *page, ins_str *out, ins_error *err) {
     for (const char *line = body; line < end;) {
         const char *stop = memchr(line, '\n', (size_t)(end - line));
         if (!stop) stop = end;
+        if (put_table_row(line, stop, out)) {
+            line = stop + 1;
+            continue;
+        }
         size_t indent = 0;
         while (line + indent < stop && line[indent] == ' ') indent++;
         size_t cut = indent >= 7 ? 7 : indent; /* mandoc's margin is 7, that of a sub-heading 3 */

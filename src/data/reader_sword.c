@@ -45,7 +45,7 @@ typedef struct sword_state {
     bool is_open;
     ins_sword_file file;
     ins_str pending; /* raw text of the chapter being collected */
-    int64_t pending_entry, pending_group;
+    int64_t pending_entry, pending_group, pending_block;
     char chapter[64]; /* osisID of the chapter we are in */
     int64_t n_chapters;
     uint64_t done;
@@ -166,11 +166,12 @@ static ins_status sword_next(void *state, ins_document *doc, bool *end, ins_erro
         char before[sizeof s->chapter];
         memcpy(before, s->chapter, sizeof before);
         bool begins = begins_chapter(s, raw, n);
-        int64_t group = s->file.block * 1000 + s->n_chapters;
+        int64_t group = s->file.block * 10000 + s->n_chapters;
         if (whole) {
             INS_TRY(emit(s, raw, n, entry, group, doc, &kept, err));
         } else {
-            if (begins) {
+            bool turned = s->pending.len && s->file.block != s->pending_block;
+            if (begins || turned) {
                 char now[sizeof s->chapter];
                 memcpy(now, s->chapter, sizeof now);
                 memcpy(s->chapter, before, sizeof before); /* the chapter that ends gives its own name */
@@ -180,6 +181,7 @@ static ins_status sword_next(void *state, ins_document *doc, bool *end, ins_erro
             if (s->pending.len == 0) {
                 s->pending_entry = entry;
                 s->pending_group = group;
+                s->pending_block = s->file.block;
             }
             ins_str_append(&s->pending, raw, n);
             ins_str_putc(&s->pending, ' ');

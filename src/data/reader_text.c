@@ -15,7 +15,6 @@ typedef struct text_options {
     ins_source source;
     int split;
     const char *separator;
-    int64_t document_bytes;
     int64_t group_size;
 } text_options;
 
@@ -33,14 +32,6 @@ static const ins_opt_row rows[] = {
      .offset = offsetof(text_options, separator),
      .def = "%",
      .help = "The line that ends a document (split: separator)."},
-    {.name = "document_bytes",
-     .type = INS_OPT_SIZE,
-     .offset = offsetof(text_options, document_bytes),
-     .def = "0",
-     .min = 0,
-     .max = 9e18,
-     .unit = "bytes",
-     .help = "Cut longer documents, at a line's end or else a space; 0 never cuts."},
     {.name = "group_size",
      .type = INS_OPT_SIZE,
      .offset = offsetof(text_options, group_size),
@@ -61,8 +52,7 @@ typedef struct text_state {
     const text_options *options;
     ins_cursor cursor;
     bool in_file;
-    ins_str doc;    /* the document being handed out */
-    size_t given;   /* bytes of it handed out: cut documents */
+    ins_str doc;    /* the document being collected */
     int line;       /* where it starts */
     int64_t number; /* of the document in its file, from 0 */
 } text_state;
@@ -95,7 +85,6 @@ static bool ends_document(const text_options *o, const char *line, size_t n) {
 static ins_status collect(text_state *s, bool *end, ins_error *err) {
     const text_options *o = s->options;
     ins_str_clear(&s->doc);
-    s->given = 0;
     for (;;) {
         const char *line;
         size_t n;
@@ -114,29 +103,13 @@ static ins_status collect(text_state *s, bool *end, ins_error *err) {
     }
 }
 
-/* Length of the next piece of a document that is to be cut: up to a line's end, else a space, else a character. */
-static size_t piece_length(const char *text, size_t n, size_t most) {
-    if (n <= most) return n;
-    for (size_t at = most; at > most / 2; at--) {
-        if (text[at - 1] == '\n') return at;
-    }
-    for (size_t at = most; at > most / 2; at--) {
-        if (text[at - 1] == ' ') return at;
-    }
-    while (most > 1 && ((unsigned char)text[most] & 0xc0) == 0x80) most--;
-    return most;
-}
-
 static ins_status emit(text_state *s, ins_document *doc, ins_error *err) {
     const text_options *o = s->options;
-    const char *text = s->doc.data + s->given, *name = ins_path_base(ins_cursor_path(&s->cursor));
-    size_t n = s->doc.len - s->given;
-    if (o->document_bytes > 0) n = piece_length(text, n, (size_t)o->document_bytes);
-    s->given += n;
+    const char *name = ins_path_base(ins_cursor_path(&s->cursor));
     doc->source = (ins_pos){ins_cursor_path(&s->cursor), s->line, 0};
-    INS_TRY(ins_document_set(doc, "text", text, n, err));
-    bool whole = o->split == SPLIT_FILE && o->document_bytes == 0;
-    const char *id = whole ? name : ins_arena_printf(doc->arena, "%s#%lld", name, (long long)s->number);
+    INS_TRY(ins_document_set(doc, "text", s->doc.data, s->doc.len, err));
+    const char *id =
+        o->split == SPLIT_FILE ? name : ins_arena_printf(doc->arena, "%s#%lld", name, (long long)s->number);
     const char *group = name;
     if (o->group_size > 0) {
         group = ins_arena_printf(doc->arena, "%s@%lld", name, (long long)(s->number / o->group_size));
@@ -149,7 +122,7 @@ static ins_status emit(text_state *s, ins_document *doc, ins_error *err) {
 
 static ins_status text_next(void *state, ins_document *doc, bool *end, ins_error *err) {
     text_state *s = state;
-    while (s->given >= s->doc.len) {
+    for (;;) {
         if (!s->in_file) {
             INS_TRY(ins_cursor_next_file(&s->cursor, end, err));
             if (*end) return INS_OK;
@@ -158,7 +131,8 @@ static ins_status text_next(void *state, ins_document *doc, bool *end, ins_error
         }
         bool file_end = false;
         INS_TRY(collect(s, &file_end, err));
-        if (file_end) s->in_file = false;
+        if (!file_end) break;
+        s->in_file = false;
     }
     *end = false;
     return emit(s, doc, err);

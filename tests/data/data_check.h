@@ -41,7 +41,7 @@ static inline int temp_teardown(void **state) {
 
 /* Path of `name` in the temporary folder; valid until four more calls. */
 static inline const char *temp_path(const char *name) {
-    static char paths[4][512];
+    static char paths[4][768];
     static int next;
     char *path = paths[next++ % 4];
     snprintf(path, sizeof paths[0], "%s/%s", temp_dir, name);
