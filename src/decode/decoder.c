@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "decode/pipeline.h"
+#include "decode/layer_chain.h"
 #include "decode/sampling.h"
 
 enum { PROMPT_COLS = 32 };
@@ -11,7 +11,7 @@ enum { PROMPT_COLS = 32 };
 struct ins_decoder {
     ins_net_weights weights;
     ins_kv_cache cache;
-    ins_pipeline prompt, step;
+    ins_layer_chain prompt, step;
     ins_net head;
     ins_sampler sampler;
     int64_t n_rows, max_len, n_vocab;
@@ -54,8 +54,8 @@ static ins_status decoder_init(ins_decoder *d, const ins_model *m, float *slab, 
     INS_TRY(ins_kv_cache_init(&d->cache, m, compute, d->n_rows, d->max_len, err));
     INS_TRY(allocate(d, err));
     INS_TRY(ins_sampler_init(&d->sampler, d->n_vocab, err));
-    INS_TRY(ins_pipeline_init(&d->prompt, &d->weights, &d->cache, PROMPT_COLS, pool, err));
-    INS_TRY(ins_pipeline_init(&d->step, &d->weights, &d->cache, 1, pool, err));
+    INS_TRY(ins_layer_chain_init(&d->prompt, &d->weights, &d->cache, PROMPT_COLS, pool, err));
+    INS_TRY(ins_layer_chain_init(&d->step, &d->weights, &d->cache, 1, pool, err));
     return build_head(d, pool, err);
 }
 
@@ -95,8 +95,8 @@ ins_status ins_decoder_new(const ins_model *m, float *slab, ins_dtype compute, i
 void ins_decoder_free(ins_decoder *d) {
     if (!d) return;
     ins_net_clear(&d->head);
-    ins_pipeline_clear(&d->step);
-    ins_pipeline_clear(&d->prompt);
+    ins_layer_chain_clear(&d->step);
+    ins_layer_chain_clear(&d->prompt);
     ins_sampler_clear(&d->sampler);
     ins_kv_cache_clear(&d->cache);
     ins_net_weights_clear(&d->weights);
@@ -106,7 +106,7 @@ void ins_decoder_free(ins_decoder *d) {
 }
 
 /* Column `col` of row `row`: a token at this position, or padding with id < 0. */
-static void put_token(ins_pipeline *p, int64_t row, int64_t col, int32_t id, int64_t position) {
+static void put_token(ins_layer_chain *p, int64_t row, int64_t col, int32_t id, int64_t position) {
     int64_t at = row * p->n_cols + col;
     p->ids[at] = id < 0 ? 0 : id;
     p->positions[at] = id < 0 ? 0 : (int32_t)position;
@@ -114,7 +114,7 @@ static void put_token(ins_pipeline *p, int64_t row, int64_t col, int32_t id, int
     p->hi[at] = id < 0 ? 0 : (int32_t)position + 1;
 }
 
-static void keep_last(ins_decoder *d, const ins_pipeline *p, int64_t row, int64_t col) {
+static void keep_last(ins_decoder *d, const ins_layer_chain *p, int64_t row, int64_t col) {
     memcpy(d->last + (size_t)row * d->hidden_bytes,
            (const char *)p->hidden + (size_t)(row * p->n_cols + col) * d->hidden_bytes, d->hidden_bytes);
 }
@@ -122,7 +122,7 @@ static void keep_last(ins_decoder *d, const ins_pipeline *p, int64_t row, int64_
 /* All prompts into the cache, a slice of columns at a time. */
 static ins_status read_prompts(ins_decoder *d, const int32_t *const *prompts, const int64_t *lens, int64_t n,
                                ins_error *err) {
-    ins_pipeline *p = &d->prompt;
+    ins_layer_chain *p = &d->prompt;
     int64_t longest = 0;
     for (int64_t row = 0; row < d->n_rows; row++) {
         d->lens[row] = row < n ? lens[row] : 0;
@@ -136,7 +136,7 @@ static ins_status read_prompts(ins_decoder *d, const int32_t *const *prompts, co
             for (int64_t col = 0; col < p->n_cols; col++)
                 put_token(p, row, col, col < d->counts[row] ? prompts[row][begin + col] : -1, begin + col);
         }
-        INS_TRY(ins_pipeline_run(p, d->starts, d->counts, err));
+        INS_TRY(ins_layer_chain_run(p, d->starts, d->counts, err));
         for (int64_t row = 0; row < n; row++)
             if (d->counts[row] > 0) keep_last(d, p, row, d->counts[row] - 1);
     }
@@ -189,7 +189,7 @@ static ins_status advance(ins_decoder *d, const ins_generated *out, int64_t n, i
         put_token(&d->step, row, 0, goes_on ? out[row].ids.data[out[row].ids.n - 1] : -1, d->starts[row]);
         d->lens[row] += goes_on;
     }
-    INS_TRY(ins_pipeline_run(&d->step, d->starts, d->counts, err));
+    INS_TRY(ins_layer_chain_run(&d->step, d->starts, d->counts, err));
     for (int64_t row = 0; row < n; row++)
         if (d->counts[row] > 0) keep_last(d, &d->step, row, 0);
     return INS_OK;

@@ -1,5 +1,5 @@
 /* The model over new tokens with keys and values in a cache. */
-#include "decode/pipeline.h"
+#include "decode/layer_chain.h"
 
 #include <string.h>
 
@@ -37,7 +37,7 @@ typedef struct ports { /* inputs of a graph that attends */
     ins_value h, q, keys, values, lo, hi;
 } ports;
 
-static ports declare_ports(ins_net *net, const ins_pipeline *p, const ins_model_options *o, ins_dtype compute) {
+static ports declare_ports(ins_net *net, const ins_layer_chain *p, const ins_model_options *o, ins_dtype compute) {
     int64_t n_q = o->heads * o->head_size, n_kv = o->kv_heads * o->head_size;
     ins_graph *g = net->graph;
     return (ports){
@@ -57,7 +57,7 @@ static void name_projections(ins_graph *g, ins_value h, const ins_value qkv[3]) 
     ins_graph_output(g, qkv[2], "v_out");
 }
 
-static ins_status build_first(ins_pipeline *p, const ins_net_weights *w, ins_pool *pool, ins_error *err) {
+static ins_status build_first(ins_layer_chain *p, const ins_net_weights *w, ins_pool *pool, ins_error *err) {
     ins_blocks b;
     INS_TRY(ins_net_start(&p->first, w, &b, err));
     ins_value ids = ins_net_indexes(&p->first, "ids", p->n_rows, p->n_cols);
@@ -68,7 +68,7 @@ static ins_status build_first(ins_pipeline *p, const ins_net_weights *w, ins_poo
     return ins_net_finish(&p->first, w, &b, 1, pool, err);
 }
 
-static ins_status build_middle(ins_pipeline *p, const ins_net_weights *w, ins_pool *pool, ins_error *err) {
+static ins_status build_middle(ins_layer_chain *p, const ins_net_weights *w, ins_pool *pool, ins_error *err) {
     ins_blocks b;
     INS_TRY(ins_net_start(&p->middle, w, &b, err));
     b.positions = ins_net_indexes(&p->middle, "positions", p->n_rows, p->n_cols);
@@ -80,7 +80,7 @@ static ins_status build_middle(ins_pipeline *p, const ins_net_weights *w, ins_po
     return ins_net_finish(&p->middle, w, &b, p->n_layers - 1, pool, err);
 }
 
-static ins_status build_last(ins_pipeline *p, const ins_net_weights *w, ins_pool *pool, ins_error *err) {
+static ins_status build_last(ins_layer_chain *p, const ins_net_weights *w, ins_pool *pool, ins_error *err) {
     ins_blocks b;
     INS_TRY(ins_net_start(&p->last, w, &b, err));
     ports in = declare_ports(&p->last, p, ins_model_get_options(w->model), w->compute);
@@ -93,7 +93,7 @@ static ins_status build_last(ins_pipeline *p, const ins_net_weights *w, ins_pool
 
 /* ---- buffers ---- */
 
-static ins_status allocate(ins_pipeline *p, const ins_model_options *o, ins_dtype compute, ins_error *err) {
+static ins_status allocate(ins_layer_chain *p, const ins_model_options *o, ins_dtype compute, ins_error *err) {
     size_t n = (size_t)(p->n_rows * p->n_cols), element = ins_dtype_size(compute);
     size_t q_bytes = n * element * (size_t)(o->heads * o->head_size), kv_bytes = n * p->cache->token_bytes;
     p->ids = ins_calloc(n, sizeof *p->ids);
@@ -112,7 +112,7 @@ static ins_status allocate(ins_pipeline *p, const ins_model_options *o, ins_dtyp
     return ok ? INS_OK : INS_FAIL(err, INS_NOMEM, "out of memory for decoding");
 }
 
-static ins_status bind_indexes(ins_pipeline *p, ins_net *net, ins_error *err) {
+static ins_status bind_indexes(ins_layer_chain *p, ins_net *net, ins_error *err) {
     const struct {
         const char *name;
         int32_t *data;
@@ -122,9 +122,9 @@ static ins_status bind_indexes(ins_pipeline *p, ins_net *net, ins_error *err) {
     return INS_OK;
 }
 
-ins_status ins_pipeline_init(ins_pipeline *p, const ins_net_weights *w, ins_kv_cache *cache, int64_t n_cols,
-                             ins_pool *pool, ins_error *err) {
-    *p = (ins_pipeline){.n_rows = cache->n_rows, .n_cols = n_cols, .n_layers = cache->n_layers, .cache = cache};
+ins_status ins_layer_chain_init(ins_layer_chain *p, const ins_net_weights *w, ins_kv_cache *cache, int64_t n_cols,
+                                ins_pool *pool, ins_error *err) {
+    *p = (ins_layer_chain){.n_rows = cache->n_rows, .n_cols = n_cols, .n_layers = cache->n_layers, .cache = cache};
     INS_TRY(allocate(p, ins_model_get_options(w->model), w->compute, err));
     INS_TRY(build_first(p, w, pool, err));
     INS_TRY(bind_indexes(p, &p->first, err));
@@ -137,25 +137,25 @@ ins_status ins_pipeline_init(ins_pipeline *p, const ins_net_weights *w, ins_kv_c
     return ins_exec_bind(p->last.exec, "hidden", p->hidden, err);
 }
 
-void ins_pipeline_clear(ins_pipeline *p) {
+void ins_layer_chain_clear(ins_layer_chain *p) {
     ins_net_clear(&p->first);
     ins_net_clear(&p->middle);
     ins_net_clear(&p->last);
     void *const all[] = {p->ids, p->positions, p->lo, p->hi, p->hidden, p->k, p->v, p->h[0], p->h[1], p->q[0], p->q[1]};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) ins_free(all[i]);
-    *p = (ins_pipeline){0};
+    *p = (ins_layer_chain){0};
 }
 
 /* ---- running ---- */
 
-static ins_status bind_projections(ins_pipeline *p, ins_net *net, int turn, ins_error *err) {
+static ins_status bind_projections(ins_layer_chain *p, ins_net *net, int turn, ins_error *err) {
     INS_TRY(ins_exec_bind(net->exec, "h_out", p->h[turn], err));
     INS_TRY(ins_exec_bind(net->exec, "q_out", p->q[turn], err));
     INS_TRY(ins_exec_bind(net->exec, "k_out", p->k, err));
     return ins_exec_bind(net->exec, "v_out", p->v, err);
 }
 
-static ins_status bind_attention(ins_pipeline *p, ins_net *net, int64_t layer, int turn, ins_error *err) {
+static ins_status bind_attention(ins_layer_chain *p, ins_net *net, int64_t layer, int turn, ins_error *err) {
     const ins_kv_cache *c = p->cache;
     size_t layer_bytes = (size_t)(c->n_rows * c->max_len) * c->token_bytes;
     INS_TRY(ins_exec_bind(net->exec, "h", p->h[turn], err));
@@ -165,7 +165,7 @@ static ins_status bind_attention(ins_pipeline *p, ins_net *net, int64_t layer, i
 }
 
 /* New keys and values of a layer take their places in the cache. */
-static void store(ins_pipeline *p, int64_t layer, const int64_t *starts, const int64_t *counts) {
+static void store(ins_layer_chain *p, int64_t layer, const int64_t *starts, const int64_t *counts) {
     const ins_kv_cache *c = p->cache;
     for (int64_t row = 0; row < p->n_rows; row++) {
         size_t to = (size_t)((layer * c->n_rows + row) * c->max_len + starts[row]) * c->token_bytes;
@@ -176,7 +176,7 @@ static void store(ins_pipeline *p, int64_t layer, const int64_t *starts, const i
     }
 }
 
-ins_status ins_pipeline_run(ins_pipeline *p, const int64_t *starts, const int64_t *counts, ins_error *err) {
+ins_status ins_layer_chain_run(ins_layer_chain *p, const int64_t *starts, const int64_t *counts, ins_error *err) {
     int turn = 0;
     INS_TRY(bind_projections(p, &p->first, turn, err));
     INS_TRY(ins_net_run(&p->first, 0, err));

@@ -7,8 +7,8 @@
  *   middle  attention and MLP of layer N, projections of layer N + 1
  *   last    attention and MLP of the last layer, final norm
  */
-#ifndef INS_DECODE_PIPELINE_H
-#define INS_DECODE_PIPELINE_H
+#ifndef INS_DECODE_LAYER_CHAIN_H
+#define INS_DECODE_LAYER_CHAIN_H
 
 #include "decode/net.h"
 
@@ -22,7 +22,7 @@ ins_status ins_kv_cache_init(ins_kv_cache *cache, const ins_model *m, ins_dtype 
                              int64_t max_len, ins_error *err);
 void ins_kv_cache_clear(ins_kv_cache *cache);
 
-typedef struct ins_pipeline {
+typedef struct ins_layer_chain {
     int64_t n_rows, n_cols, n_layers;
     ins_kv_cache *cache; /* borrowed */
     ins_net first, middle, last;
@@ -31,12 +31,12 @@ typedef struct ins_pipeline {
     void *hidden;                       /* after a run: [n_rows, n_cols, D] compute dtype */
     float *h[2];                        /* residual stream between graphs, taking turns */
     void *q[2], *k, *v;
-} ins_pipeline;
-ins_status ins_pipeline_init(ins_pipeline *p, const ins_net_weights *w, ins_kv_cache *cache, int64_t n_cols,
-                             ins_pool *pool, ins_error *err);
-void ins_pipeline_clear(ins_pipeline *p);
+} ins_layer_chain;
+ins_status ins_layer_chain_init(ins_layer_chain *p, const ins_net_weights *w, ins_kv_cache *cache, int64_t n_cols,
+                                ins_pool *pool, ins_error *err);
+void ins_layer_chain_clear(ins_layer_chain *p);
 
 /* starts[r], counts[r]: row r's new tokens are columns 0..counts[r]-1, at cache positions from starts[r]. */
-ins_status ins_pipeline_run(ins_pipeline *p, const int64_t *starts, const int64_t *counts, ins_error *err);
+ins_status ins_layer_chain_run(ins_layer_chain *p, const int64_t *starts, const int64_t *counts, ins_error *err);
 
 #endif
