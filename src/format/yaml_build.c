@@ -260,7 +260,7 @@ static ins_status entries_settle(yaml_entry *entries, int64_t *n, ins_error *err
 }
 
 static ins_status map_finish(yaml_builder *build, yaml_frame *frame, ins_error *err) {
-    ins_node **children = build->stack + frame->first;
+    ins_node **children = build->stack ? build->stack + frame->first : NULL;
     int64_t n_children = build->n_stack - frame->first, total = n_children;
     for (int64_t i = 0; i < n_children; i++) {
         if (!is_merge(children[i])) continue;
