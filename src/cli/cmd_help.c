@@ -1,0 +1,26 @@
+/* instar help: the overview, a command, or a component. */
+#include "cli/cli.h"
+
+static int run(cli *c) {
+    int code = 0;
+    if (!cli_parse(c, NULL, 0, 2, &code)) return code;
+    const cli_command *command = c->n_words == 1 ? cli_find(c->words[0]) : NULL;
+    if (c->n_words == 0) {
+        cli_print_overview();
+        return 0;
+    }
+    if (command && command != c->command) { /* as if asked with --help, so that its own options are shown */
+        c->command = command;
+        c->argc = 1;
+        c->argv = (char *[]){(char[]){"--help"}, NULL};
+        c->n_words = 0;
+        return command->run(c);
+    }
+    if (!cli_open(c, &code)) return code;
+    char *text = NULL;
+    return cli_finish(
+        c, instar_help(c->session, c->words[0], c->n_words > 1 ? c->words[1] : NULL, cli_format(c), &text), text);
+}
+
+const cli_command cmd_help = {"help", "[COMMAND | FAMILY [NAME]]",
+                              "Explain a command, or a component with all its options", run};

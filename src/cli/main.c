@@ -1,0 +1,81 @@
+/* instar: find the sub-command, run it, end with its exit code. */
+#include <locale.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+
+volatile int cli_stop;
+
+/* First Ctrl-C: stages save their state and end. Second: at once. */
+static void on_signal(int number) {
+    static const char note[] = "\nstopping: saving the state; once more to stop at once\n";
+    (void)number;
+    if (cli_stop) _exit(130);
+    cli_stop = 1;
+    ssize_t ignored = write(STDERR_FILENO, note, sizeof note - 1);
+    (void)ignored;
+}
+
+static void install_signals(void) {
+    struct sigaction action = {0};
+    action.sa_handler = on_signal;
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+/* All words of the command, for the record of the run. */
+static char *join_words(int argc, char **argv) {
+    size_t size = 1;
+    for (int i = 0; i < argc; i++) size += strlen(argv[i]) + 1;
+    char *line = calloc(size, 1);
+    for (int i = 0; line && i < argc; i++) {
+        strcat(line, i ? argv[i] : "instar");
+        if (i + 1 < argc) strcat(line, " ");
+    }
+    return line;
+}
+
+static bool no_colour(void) {
+    const char *value = getenv("NO_COLOR");
+    return value && value[0];
+}
+
+/* A closed pipe or a full disk behind stdout is an error, not a success. */
+static int close_output(int code) {
+    if (fflush(stdout) == 0) return code;
+    if (code == 0) fprintf(stderr, "error: the output can't be written\n");
+    return code == 0 ? 4 : code;
+}
+
+int main(int argc, char **argv) {
+    setlocale(LC_CTYPE, "");
+    install_signals();
+    cli c = {.program = argv[0]};
+    c.terminal_err = isatty(STDERR_FILENO) == 1;
+    c.colour_out = isatty(STDOUT_FILENO) == 1 && !no_colour();
+    c.colour_err = c.terminal_err && !no_colour();
+    if (argc < 2) {
+        cli_print_overview();
+        return close_output(0);
+    }
+    const char *name = argv[1];
+    if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0) {
+        printf("instar %s\n", instar_version());
+        return close_output(0);
+    }
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) name = "help";
+    c.command = cli_find(name);
+    if (!c.command) return cli_usage_error(&c, "there is no command '%s'", name);
+    c.argc = argc - 2;
+    c.argv = argv + 2;
+    c.command_line = join_words(argc, argv);
+    int code = c.command->run(&c);
+    instar_close(c.session);
+    free(c.command_line);
+    return close_output(code);
+}
