@@ -318,10 +318,10 @@ static void show_progress(learner *l, int64_t first, const ins_log *log) {
 
 static ins_status fail_short(const learner *l, int64_t first, ins_error *err) {
     long long got = (long long)l->tok->n_tokens, want = (long long)l->goal->vocab;
-    INS_FAIL(
-        err, INS_DATA,
-        "the text gives a vocabulary of %lld tokens at most, not %lld: after %lld merges no pair occurs %lld times or more",
-        got, want, (long long)(l->tok->n_tokens - first), (long long)l->goal->min_frequency);
+    INS_FAIL(err, INS_DATA,
+             "the text gives a vocabulary of %lld tokens at most, not %lld: after %lld merges no pair occurs %lld "
+             "times or more",
+             got, want, (long long)(l->tok->n_tokens - first), (long long)l->goal->min_frequency);
     ins_error_hint(err, "set vocab to %lld or less, lower min_frequency, or train on more text than %.1f kB", got,
                    (double)l->words->total_bytes / 1e3);
     return INS_DATA;

@@ -1,5 +1,10 @@
 /* Tokenizers: one object behind which byte-level BPE, byte and char tokenizers stand. Loaded from and saved as Hugging
- * Face tokenizer.json. Encoding never fails on any bytes and decoding gives the same bytes back (byte level).
+ * Face tokenizer.json. Encoding never fails on any bytes and decoding gives the same bytes back (byte level; a loaded
+ * tokenizer that normalises to NFC gives back the normalised text).
+ *
+ * Ids: "bpe" special tokens first, then the 256 bytes in GPT-2's order, then one per merge (as Hugging Face's trainer);
+ * "byte" the byte itself, special tokens from 256 on; "char" bytes, special tokens, then the characters.
+ * Hugging Face's library reads what is saved of all three and gives the same ids.
  */
 #ifndef INS_TEXT_TOKENIZER_H
 #define INS_TEXT_TOKENIZER_H
@@ -35,13 +40,16 @@ typedef struct ins_tokenizer_desc {
 extern const ins_family ins_family_tokenizer;
 
 /* ---- use ---- */
-ins_status ins_tokenizer_load(const char *path, ins_tokenizer **out, ins_error *err); /* tokenizer.json or a folder */
+/* tokenizer.json, a folder with one, or a folder with GPT-2's vocab.json and merges.txt. What cannot be honoured
+ * exactly (other models, pre-tokenizers, normalisers) is INS_MODEL and named. A template that puts a start token in
+ * front is read into ins_tokenizer_bos; encoding does not add it. */
+ins_status ins_tokenizer_load(const char *path, ins_tokenizer **out, ins_error *err);
 ins_status ins_tokenizer_save(const ins_tokenizer *tok, const char *path, ins_error *err); /* path of tokenizer.json */
 void ins_tokenizer_free(ins_tokenizer *tok);
 
-/* Append ids of text[n]. special: recognise special tokens' text ("<|endoftext|>") in the input; false = treat it as
- * plain text (always false for untrusted documents). Thread-safe: tok is immutable, `cache` (may be NULL) belongs to
- * the calling thread. */
+/* Append ids of text[n]. special: recognise added tokens' text ("<|endoftext|>") in the input, the longest at each
+ * place; false = treat it as plain text (always false for untrusted documents). Thread-safe: tok is immutable, `cache`
+ * (may be NULL) belongs to the calling thread. */
 typedef struct ins_token_cache ins_token_cache;
 ins_token_cache *ins_token_cache_new(const ins_tokenizer *tok); /* NULL on OOM */
 void ins_token_cache_free(ins_token_cache *cache);
@@ -61,8 +69,11 @@ int32_t ins_tokenizer_pad(const ins_tokenizer *tok);      /* -1 if none */
 const char *ins_tokenizer_kind(const ins_tokenizer *tok); /* "bpe" */
 
 /* ---- chat: a fixed small template until model-specific ones exist ----
- * ChatML: "<|im_start|>role\ncontent<|im_end|>\n". The tokenizer's special tokens include both marks when trained with
- * `chat: true` (default). Appends ids and, per id, 1 where the loss applies (assistant content and its end mark). */
+ * ChatML: "<|im_start|>role\ncontent<|im_end|>\n". The tokenizer's special tokens include both marks by default.
+ * Appends ids and, per id, a byte to loss_mask (may be NULL): 1 where the loss applies (assistant content and its end
+ * mark). loss_mask is filled up to ids->n, so both can go through several calls. Marks inside content are plain text.
+ * The generation prompt is "<|im_start|>assistant\n". Unknown roles are INS_DATA, a tokenizer without marks INS_MODEL.
+ */
 typedef struct ins_chat_message {
     const char *role; /* system, user, assistant */
     const char *content;
