@@ -55,6 +55,8 @@ typedef struct ins_probe_state {
     int n_slots;
     const float *previous; /* weights before the last update */
     double lr;
+    /* The weights being trained, where `weights` is their average; the same otherwise. NULL in evaluate stages. */
+    const float *trained;
 } ins_probe_state;
 
 enum { INS_PROBE_NEEDS_MODEL = 1, INS_PROBE_NEEDS_TRAINING = 2 /* gradients, optimizer state */ };

@@ -173,9 +173,14 @@ static void add_rows(const bpb_state *s, int64_t first, const ins_train_result *
 static ins_status record(const bpb_options *o, const bpb_sums *sums, const ins_probe_state *at, const ins_metrics *m,
                          ins_error *err) {
     const char *name = o->name ? o->name : o->corpus;
-    if (!(sums->bytes > 0))
+    if (!(sums->bytes > 0) || !(sums->targets > 0))
         return INS_FAIL(err, INS_DATA, "the %s split of '%s' has no text to measure", o->split, o->corpus);
     double bpb = sums->bits / sums->bytes, n = (double)sums->n;
+    if (!isfinite(bpb)) {
+        INS_FAIL(err, INS_NUMERIC, "bits per byte of '%s' at step %lld are not finite", o->corpus, (long long)at->step);
+        ins_error_hint(err, "the weights have blown up: lower the learning rate, or set clip");
+        return INS_NUMERIC;
+    }
     double residual = sums->bits2 - 2 * bpb * sums->cross + bpb * bpb * sums->bytes2;
     INS_TRY(ins_probe_value(m, at, "bpb", name, NULL, bpb, err));
     if (sums->n > 1 && residual > 0) {

@@ -106,6 +106,7 @@ static ins_status sample_run(void *state, const ins_probe_context *c, const ins_
                             &decoder, err));
     ins_status status = INS_OK;
     for (int64_t i = 0; i < o->prompts.n && status == INS_OK; i++) {
+        sampling.first_row = (uint64_t)i;
         status = sample_one(c, decoder, o->prompts.items[i], &sampling, at, m, err);
     }
     ins_decoder_free(decoder);

@@ -78,7 +78,7 @@ static void add_row(stats_state *s, const ins_probe_context *c, const ins_param 
     char name[PART_NAME];
     part_name(row->name, o->per_layer, name);
     stats_part *part = find_part(s, name);
-    const float *weights = at->weights + row->offset;
+    const float *weights = (at->trained ? at->trained : at->weights) + row->offset;
     part->count += (double)row->count;
     part->param2 += ins_reduce_sumsq(INS_DTYPE_F32, row->count, weights, c->pool);
     if (at->grads) part->grad2 += ins_reduce_sumsq(INS_DTYPE_F32, row->count, at->grads + row->offset, c->pool);

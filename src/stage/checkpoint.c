@@ -66,19 +66,37 @@ static ins_status slab_rows(ins_arena *arena, const ins_params *params, const ch
     return INS_OK;
 }
 
+/* Slabs beside the optimizer's slots, and the names of their rows. */
+enum { N_EXTRA = 3 };
+typedef struct extra_slab {
+    const char *name;
+    float *slab; /* NULL = not there */
+} extra_slab;
+
+static void extra_slabs(ins_trainer *t, extra_slab out[N_EXTRA]) {
+    bool history = ins_trainer_previous(t) != NULL;
+    out[0] = (extra_slab){"ema", ins_trainer_ema(t)};
+    out[1] = (extra_slab){"grad", history ? ins_trainer_grads(t) : NULL};
+    out[2] = (extra_slab){"previous", ins_trainer_previous(t)};
+}
+
 static ins_status save_optimizer(const ins_checkpoint_write *w, const char *dir, ins_error *err) {
     const ins_params *params = ins_model_params(w->model);
-    const float *ema = ins_trainer_ema(w->trainer);
+    int n_slots = w->optimizer->n_slots, n_extra = w->with_history && ins_trainer_has_history(w->trainer) ? N_EXTRA : 1;
+    extra_slab extra[N_EXTRA];
     char path[4096];
     INS_TRY(ins_path_join(dir, "optimizer.safetensors", path, sizeof path, err));
     ins_arena *arena = ins_arena_new(0);
-    ins_safetensor *rows = ins_calloc((size_t)(params->n * (w->optimizer->n_slots + 1) + 1), sizeof *rows);
+    ins_safetensor *rows = ins_calloc((size_t)params->n * (size_t)(n_slots + N_EXTRA) + 1, sizeof *rows);
     ins_status status = arena && rows ? INS_OK : INS_FAIL(err, INS_NOMEM, "no memory to save the optimizer");
     int64_t n = 0;
-    for (int s = 0; s < w->optimizer->n_slots && status == INS_OK; s++) {
+    for (int s = 0; s < n_slots && status == INS_OK; s++) {
         status = slab_rows(arena, params, w->optimizer->slot_names[s], ins_trainer_slots(w->trainer)[s], rows, &n, err);
     }
-    if (status == INS_OK && ema) status = slab_rows(arena, params, "ema", ema, rows, &n, err);
+    extra_slabs(w->trainer, extra);
+    for (int i = 0; i < n_extra && status == INS_OK; i++) {
+        if (extra[i].slab) status = slab_rows(arena, params, extra[i].name, extra[i].slab, rows, &n, err);
+    }
     if (status == INS_OK) status = ins_safetensors_write(path, rows, n, NULL, 0, NULL, err);
     ins_free(rows);
     ins_arena_free(arena);
@@ -100,6 +118,12 @@ static ins_status load_slab(const ins_safetensors *st, const ins_params *params,
     return INS_OK;
 }
 
+static bool has_slab(const ins_safetensors *st, const ins_params *params, const char *slot) {
+    char name[600];
+    snprintf(name, sizeof name, "%s/%s", slot, params->rows[0].name);
+    return ins_safetensors_find(st, name) != NULL;
+}
+
 static ins_status load_optimizer(const char *dir, const ins_model *model, ins_trainer *trainer,
                                  const ins_optimizer *optimizer, ins_error *err) {
     char path[4096];
@@ -115,8 +139,13 @@ static ins_status load_optimizer(const char *dir, const ins_model *model, ins_tr
     for (int s = 0; s < optimizer->n_slots && status == INS_OK; s++) {
         status = load_slab(st, params, optimizer->slot_names[s], ins_trainer_slots(trainer)[s], err);
     }
-    if (status == INS_OK && ins_trainer_ema(trainer))
-        status = load_slab(st, params, "ema", ins_trainer_ema(trainer), err);
+    extra_slab extra[N_EXTRA];
+    extra_slabs(trainer, extra);
+    if (status == INS_OK && extra[0].slab) status = load_slab(st, params, "ema", extra[0].slab, err);
+    bool history = extra[2].slab && has_slab(st, params, "previous");
+    for (int i = 1; i < N_EXTRA && history && status == INS_OK; i++)
+        status = load_slab(st, params, extra[i].name, extra[i].slab, err);
+    ins_trainer_set_history(trainer, history && status == INS_OK);
     ins_safetensors_close(st);
     return status;
 }
@@ -191,6 +220,11 @@ ins_status ins_checkpoint_save(const ins_checkpoint_write *w, ins_error *err) {
     if (status == INS_OK) status = ins_rename(temp, dir, err);
     if (status != INS_OK) {
         ins_dir_remove(temp, NULL);
+        if (status == INS_IO && err) {
+            char hint[sizeof err->hint];
+            memcpy(hint, err->hint, sizeof hint);
+            ins_error_hint(err, "%.400s%sthe earlier checkpoints are intact", hint, hint[0] ? "; " : "");
+        }
         ins_error_frame(err, "writing the checkpoint of step %lld", (long long)step);
     }
     return status;

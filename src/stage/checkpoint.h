@@ -1,11 +1,10 @@
 /* Checkpoints of train stages.
  *
- *   checkpoints/step-%09d/          kept: the probed steps and the end; a Hugging Face folder that any tool can load
- *   resume/step-%09d/               while the stage runs: the newest two, from which it goes on after a kill; also has
- *     optimizer.safetensors         SLOT/parameter for each optimizer slot, ema/parameter
- *     state.json                    ins_trainer_state, and what the stage adds under "stage"
- *     manifest.json                 {"version":1,"step":N,"files":{name:{"bytes","sha256"}}}, written
- * last
+ *   checkpoints/step-%09d/      kept: the probed steps and the end; a Hugging Face folder that any tool can load
+ *   resume/step-%09d/           while the stage runs: the newest two, from which it goes on after a kill; also has
+ *     optimizer.safetensors     SLOT/parameter for each optimizer slot; ema/, grad/, previous/parameter where kept
+ *     state.json                ins_trainer_state, and what the stage adds under "stage"
+ *     manifest.json             {"version":1,"step":N,"files":{name:{"bytes","sha256"}}}, written last
  *
  * Written as step-N.tmp, every file fsynced, manifest last, then renamed: a folder without a manifest, or whose files
  * do not match it, is not a checkpoint.
@@ -31,6 +30,7 @@ typedef struct ins_checkpoint_write {
     const char *tokenizer_path; /* tokenizer.json to copy in; NULL = none */
     const json_t *stage_state;  /* the stage's own part of state.json; may be NULL */
     bool with_optimizer;        /* false: weights only (cannot be resumed from) */
+    bool with_history;          /* with the optimizer: what the trainer has of the last step, for probes */
 } ins_checkpoint_write;
 
 /* INS_IO when the disk is full: the temporary is removed, earlier checkpoints are untouched. An existing complete
@@ -46,8 +46,8 @@ ins_status ins_checkpoint_restore(const char *dir, const ins_model *model, ins_t
 ins_status ins_checkpoint_find_in(const char *stage_dir, const char *folder, int64_t step, const ins_log *log,
                                   char *buf, size_t size, int64_t *found_step, ins_error *err);
 
-/* Keep the newest `keep` complete ones of a folder, remove the others and leftovers (*.tmp); keep 0 removes the folder.
- */
+/* Keep the newest `keep` complete ones of a folder, remove the others and leftovers (*.tmp); keep 0 removes the folder,
+ * INT64_MAX removes leftovers only. */
 ins_status ins_checkpoint_prune(const char *stage_dir, const char *folder, int64_t keep, ins_error *err);
 
 #endif

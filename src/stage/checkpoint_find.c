@@ -133,9 +133,10 @@ ins_status ins_checkpoint_find_in(const char *stage_dir, const char *folder, int
     }
     ins_free(steps);
     if (status == INS_OK) return INS_OK;
-    if (why.text[0] && err) {
-        *err = why;
-        return err->status;
+    if (why.text[0]) {
+        if (err) *err = why;
+        ins_error_hint(err, "this checkpoint is damaged: delete its folder, and the stage's, to have it made again");
+        return why.status;
     }
     if (step >= 0) {
         INS_FAIL(err, INS_MODEL, "%s has no checkpoint of step %lld", stage_dir, (long long)step);
@@ -178,7 +179,7 @@ ins_status ins_checkpoint_prune(const char *stage_dir, const char *folder, int64
     INS_TRY(remove_leftovers(root, err));
     INS_TRY(list_in(stage_dir, folder, &steps, &n, err));
     ins_status status = INS_OK;
-    for (int64_t i = 0; i + keep < n && status == INS_OK; i++) {
+    for (int64_t i = 0; i < n - keep && status == INS_OK; i++) {
         char name[64];
         snprintf(name, sizeof name, "step-%09lld", (long long)steps[i]);
         status = ins_path_join(root, name, dir, sizeof dir, err);

@@ -1,20 +1,40 @@
 /* A finished stage's model in hand: see model_use.h. */
 #include "stage/model_use.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "base/file.h"
+#include "format/json.h"
+
+static ins_status open_tokenizer(ins_model_use *use, ins_error *err) {
+    char path[4200];
+    INS_TRY(ins_path_join(use->dir, "tokenizer.json", path, sizeof path, err));
+    if (ins_file_exists(path)) return ins_tokenizer_load(path, &use->tokenizer, err);
+    INS_FAIL(err, INS_MODEL, "%s has no tokenizer.json", use->dir);
+    ins_error_hint(err, "a model to measure or to write with needs its tokenizer beside its weights");
+    return INS_MODEL;
+}
+
+static int64_t tokens_seen(const char *dir) {
+    char path[4200];
+    json_t *state = NULL;
+    int64_t tokens = 0;
+    if (ins_path_join(dir, "state.json", path, sizeof path, NULL) != INS_OK || !ins_file_exists(path)) return 0;
+    if (ins_json_read_file(path, 1u << 24, &state, NULL) != INS_OK) return 0;
+    if (ins_json_get_int(state, "tokens", &tokens, NULL) != INS_OK || tokens < 0) tokens = 0;
+    json_decref(state);
+    return tokens;
+}
 
 ins_status ins_model_use_open(ins_model_use *use, const ins_stage_context *c, const char *ref, int64_t step,
                               int precision, ins_error *err) {
-    char path[4200], why[160];
+    char why[160];
     *use = (ins_model_use){0};
     INS_TRY(
         ins_stage_model_dir(ins_stage_input_find(c, ref), step, c->log, use->dir, sizeof use->dir, &use->step, err));
     INS_TRY(ins_model_load(use->dir, &use->model, &use->weights, err));
-    INS_TRY(ins_path_join(use->dir, "tokenizer.json", path, sizeof path, err));
-    INS_TRY(ins_tokenizer_load(path, &use->tokenizer, err));
+    INS_TRY(open_tokenizer(use, err));
+    use->tokens = tokens_seen(use->dir);
     return ins_precision_choose((ins_precision)precision, &use->compute, why, err);
 }
 
@@ -42,7 +62,9 @@ void ins_model_steps_check(const ins_opt_strings *at, ins_pos pos, ins_diag *dia
 ins_status ins_model_steps(const ins_stage_context *c, const char *ref, const ins_opt_strings *at, int64_t **steps,
                            int64_t *n, ins_error *err) {
     if (at->n == 1 && strcmp(at->items[0], "all") == 0) {
-        INS_TRY(ins_checkpoint_list(ins_stage_input_find(c, ref)->dir, steps, n, err));
+        const char *dir = NULL;
+        INS_TRY(ins_stage_input_dir(c, ref, &dir, err));
+        INS_TRY(ins_checkpoint_list(dir, steps, n, err));
         if (*n > 0) return INS_OK;
         ins_free(*steps); /* a plain folder: its one model */
     }

@@ -7,6 +7,7 @@
 typedef struct ins_model_use {
     char dir[4096]; /* its Hugging Face folder */
     int64_t step;   /* of the checkpoint; 0 for plain folders */
+    int64_t tokens; /* seen up to then; 0 where that is not known */
     ins_model *model;
     float *weights; /* slab */
     ins_tokenizer *tokenizer;

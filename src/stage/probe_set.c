@@ -76,13 +76,6 @@ ins_status ins_probe_set_run(ins_probe_set *set, const ins_probe_state *at, ins_
     return INS_OK;
 }
 
-bool ins_probe_set_needs_training(const ins_probe_set *set) {
-    for (int64_t i = 0; i < set->n; i++) {
-        if (set->probes[i]->needs & INS_PROBE_NEEDS_TRAINING) return true;
-    }
-    return false;
-}
-
 void ins_probe_set_close(ins_probe_set *set) {
     if (!set) return;
     for (int64_t i = 0; i < set->n_opened; i++) set->probes[i]->close(set->states[i]);

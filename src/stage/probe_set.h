@@ -13,7 +13,6 @@ ins_status ins_probe_set_open(const ins_stage_context *c, const ins_opt_componen
                               ins_error *err);
 /* Run all. Errors carry the probe's name as a frame. */
 ins_status ins_probe_set_run(ins_probe_set *set, const ins_probe_state *at, ins_error *err);
-bool ins_probe_set_needs_training(const ins_probe_set *set);
 void ins_probe_set_close(ins_probe_set *set); /* NULL is fine */
 
 #endif

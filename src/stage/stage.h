@@ -31,6 +31,8 @@ typedef struct ins_stage_context {
 } ins_stage_context;
 
 const ins_stage_input *ins_stage_input_find(const ins_stage_context *c, const char *ref); /* NULL if none */
+/* Folder of an input that is there; INS_BUG when the engine did not resolve it. */
+ins_status ins_stage_input_dir(const ins_stage_context *c, const char *ref, const char **dir, ins_error *err);
 
 /* Forget metrics of an earlier attempt at this stage: for stages that start over. */
 ins_status ins_metrics_start(const ins_stage_context *c, ins_error *err);
@@ -56,9 +58,9 @@ extern const ins_family ins_family_stage;
 
 /* ---- folders that stages leave ----
  * build-data: train/valid/test.jsonl.zst, corpus.json
- * tokenize:   tokenizer.json, CORPUSREF/train.shard valid.shard test.shard
+ * tokenize:   tokenizer.json, CORPUSREF/train.shard valid.shard test.shard, each with its counts in SPLIT.json
  * train:      checkpoints/step-%09d/ for each probed step and the end: a Hugging Face folder with tokenizer.json,
- *             state.json and manifest.json
+ *             state.json and manifest.json; train.json: what was decided at the start, and that it is done
  * generate:   samples.jsonl
  * evaluate:   results.json
  * export:     a Hugging Face folder

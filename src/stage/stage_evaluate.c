@@ -75,7 +75,8 @@ static ins_status pass_flush(void *arg, ins_error *err) {
 static ins_status measure(const ins_stage_context *c, const ins_model_use *use, ins_error *err) {
     const evaluate_options *o = c->options;
     ins_probe_set *set = NULL;
-    ins_probe_state at = {.step = use ? use->step : 0, .weights = use ? use->weights : NULL};
+    ins_probe_state at = {
+        .step = use ? use->step : 0, .tokens = use ? use->tokens : 0, .weights = use ? use->weights : NULL};
     INS_TRY(ins_probe_set_open(c, &o->probes, use ? use->model : NULL, use ? use->tokenizer : NULL,
                                use ? use->compute : INS_DTYPE_F32, false, &set, err));
     ins_status status = ins_probe_set_run(set, &at, err);

@@ -99,7 +99,9 @@ static ins_status add_from_corpus(const ins_stage_context *c, prompt_list *list,
     ins_corpus_reader *reader = NULL;
     ins_document doc = {.arena = ins_arena_new(0)};
     if (!doc.arena) return INS_FAIL(err, INS_NOMEM, "no memory to read the corpus");
-    ins_status status = ins_corpus_open(ins_stage_input_find(c, o->corpus)->dir, o->split, &reader, err);
+    const char *corpus_dir = NULL;
+    ins_status status = ins_stage_input_dir(c, o->corpus, &corpus_dir, err);
+    if (status == INS_OK) status = ins_corpus_open(corpus_dir, o->split, &reader, err);
     int64_t taken = 0;
     for (bool end = false; status == INS_OK && taken < o->max_prompts;) {
         ins_document_clear(&doc);
@@ -156,7 +158,8 @@ static ins_status write_one(const ins_stage_context *c, const ins_model_use *use
         ins_str_append(&shown, text.data, text.len);
         if (text.oom || shown.oom || lines->oom) status = INS_FAIL(err, INS_NOMEM, "no memory for the texts");
     }
-    if (status == INS_OK) status = c->metrics->text(c->metrics->arg, use->step, 0, "sample/generate", shown.data, err);
+    if (status == INS_OK)
+        status = c->metrics->text(c->metrics->arg, use->step, use->tokens, "sample/generate", shown.data, err);
     ins_str_free(&text);
     ins_str_free(&shown);
     return status;
@@ -164,8 +167,11 @@ static ins_status write_one(const ins_stage_context *c, const ins_model_use *use
 
 /* Prompts [first, first + n) in one batch. */
 static ins_status generate_block(const ins_stage_context *c, const ins_model_use *use, ins_decoder *decoder,
-                                 const prompt_list *list, int64_t first, int64_t n, ins_str *lines, ins_error *err) {
+                                 int64_t max_len, const prompt_list *list, int64_t first, int64_t n, ins_str *lines,
+                                 ins_error *err) {
     const generate_options *o = c->options;
+    int64_t answer = o->sampling.max_tokens < max_len / 8 ? o->sampling.max_tokens : max_len / 8;
+    int64_t room = max_len - answer; /* for the prompt, whose end counts most; the text gets what that leaves */
     ins_ids *ids = ins_calloc((size_t)n, sizeof *ids);
     ins_generated *out = ins_calloc((size_t)n, sizeof *out);
     const int32_t **id_rows = ins_calloc((size_t)n, sizeof *id_rows);
@@ -173,7 +179,8 @@ static ins_status generate_block(const ins_stage_context *c, const ins_model_use
     ins_status status = ids && out && id_rows && lens ? INS_OK : INS_FAIL(err, INS_NOMEM, "no memory to generate");
     int32_t stops[2];
     ins_sampling sampling = o->sampling;
-    sampling.seed = c->seed + (uint64_t)first;
+    sampling.seed = c->seed;
+    sampling.first_row = (uint64_t)first; /* draws belong to the prompt, not to the block it is in */
     sampling.stop_ids = stops;
     sampling.n_stop = 0;
     if (ins_tokenizer_eos(use->tokenizer) >= 0) stops[sampling.n_stop++] = ins_tokenizer_eos(use->tokenizer);
@@ -181,8 +188,12 @@ static ins_status generate_block(const ins_stage_context *c, const ins_model_use
     if (end_mark >= 0) stops[sampling.n_stop++] = end_mark;
     for (int64_t i = 0; i < n && status == INS_OK; i++) {
         status = encode_prompt(c, use->tokenizer, list->items[first + i], &ids[i], err);
-        id_rows[i] = ids[i].data;
-        lens[i] = ids[i].n;
+        int64_t cut = ids[i].n > room ? ids[i].n - room : 0;
+        if (cut > 0)
+            ins_logf(c->log, INS_LOG_WARN, "%s: a prompt of %lld tokens loses its first %lld: max_len is %lld", c->name,
+                     (long long)ids[i].n, (long long)cut, (long long)max_len);
+        id_rows[i] = ids[i].data + cut;
+        lens[i] = ids[i].n - cut;
     }
     if (status == INS_OK) status = ins_decoder_generate(decoder, id_rows, lens, n, &sampling, out, err);
     for (int64_t i = 0; i < n && status == INS_OK; i++)
@@ -211,7 +222,7 @@ static ins_status generate_at(const ins_stage_context *c, const prompt_list *lis
     for (int64_t first = 0; first < list->n && status == INS_OK; first += o->rows) {
         int64_t n = list->n - first < o->rows ? list->n - first : o->rows;
         if (*c->stop) status = INS_FAIL(err, INS_INTERRUPTED, "interrupted while generating");
-        if (status == INS_OK) status = generate_block(c, &use, decoder, list, first, n, lines, err);
+        if (status == INS_OK) status = generate_block(c, &use, decoder, max_len, list, first, n, lines, err);
         ins_progress p = {
             .what = c->name, .unit = "texts", .done = (double)(first + n), .total = (double)list->n, .eta_s = -1};
         ins_log_progress(c->log, &p);

@@ -95,7 +95,9 @@ static bool open_next(text_source *s) {
     while (s->next_corpus < s->options->corpora.n) {
         const char *ref = s->options->corpora.items[s->next_corpus++];
         if (!is_trained_on(s->options, ref)) continue;
-        s->status = ins_corpus_open(ins_stage_input_find(s->c, ref)->dir, "train", &s->reader, &s->err);
+        const char *dir = NULL;
+        s->status = ins_stage_input_dir(s->c, ref, &dir, &s->err);
+        if (s->status == INS_OK) s->status = ins_corpus_open(dir, "train", &s->reader, &s->err);
         return s->status == INS_OK;
     }
     return false;
@@ -104,6 +106,10 @@ static bool open_next(text_source *s) {
 static bool next_text(void *arg, const char **text, size_t *n) {
     text_source *s = arg;
     while (s->status == INS_OK && s->left > 0) {
+        if (*s->c->stop) {
+            s->status = INS_FAIL(&s->err, INS_INTERRUPTED, "interrupted while reading text for the tokenizer");
+            return false;
+        }
         if (!s->reader && !open_next(s)) return false;
         bool end = false;
         ins_document_clear(&s->doc);
@@ -129,9 +135,10 @@ static uint64_t training_bytes(const ins_stage_context *c, const tokenize_option
     uint64_t total = 0;
     for (int64_t i = 0; i < o->corpora.n; i++) {
         ins_corpus_reader *reader = NULL;
+        const char *dir = NULL;
         if (!is_trained_on(o, o->corpora.items[i])) continue;
-        if (ins_corpus_open(ins_stage_input_find(c, o->corpora.items[i])->dir, "train", &reader, NULL) != INS_OK)
-            continue;
+        if (ins_stage_input_dir(c, o->corpora.items[i], &dir, NULL) != INS_OK) continue;
+        if (ins_corpus_open(dir, "train", &reader, NULL) != INS_OK) continue;
         total += ins_corpus_bytes(reader);
         ins_corpus_close(reader);
     }
@@ -155,31 +162,43 @@ static ins_status train(const ins_stage_context *c, ins_tokenizer **out, ins_err
     return status;
 }
 
-/* The tokenizer: already saved by an earlier attempt, another stage's, or trained now. */
+/* Another stage's file, byte for byte: stages with equal files share a tokenizer. */
+static ins_status copy_tokenizer(const ins_stage_context *c, const char *ref, const char *path, ins_error *err) {
+    char from[4200];
+    const char *dir = NULL;
+    ins_str text = {0};
+    INS_TRY(ins_stage_input_dir(c, ref, &dir, err));
+    INS_TRY(ins_path_join(dir, "tokenizer.json", from, sizeof from, err));
+    ins_status status = ins_file_read(from, 1u << 30, &text, err);
+    if (status == INS_OK) status = ins_file_write_atomic(path, text.data, text.len, err);
+    ins_str_free(&text);
+    return status;
+}
+
+/* The tokenizer: already saved by an earlier attempt, another stage's, or trained now. What is used is what was saved.
+ */
 static ins_status get_tokenizer(const ins_stage_context *c, ins_tokenizer **out, ins_error *err) {
     const tokenize_options *o = c->options;
-    char path[4096];
+    char path[4200];
     INS_TRY(ins_path_join(c->dir, "tokenizer.json", path, sizeof path, err));
     if (ins_file_exists(path) && ins_tokenizer_load(path, out, NULL) == INS_OK) return INS_OK;
-    ins_tokenizer *tok = NULL;
     if (o->from) {
-        INS_TRY(ins_tokenizer_load(ins_stage_input_find(c, o->from)->dir, &tok, err));
-    } else {
-        INS_TRY(train(c, &tok, err));
+        INS_TRY(copy_tokenizer(c, o->from, path, err));
+        return ins_tokenizer_load(path, out, err);
     }
+    ins_tokenizer *tok = NULL;
+    INS_TRY(train(c, &tok, err));
     ins_status status = ins_tokenizer_save(tok, path, err);
-    if (status == INS_OK) {
-        *out = tok;
-    } else {
-        ins_tokenizer_free(tok);
-    }
-    return status;
+    ins_tokenizer_free(tok);
+    return status == INS_OK ? ins_tokenizer_load(path, out, err) : status;
 }
 
 static ins_status encode_split(const ins_stage_context *c, const ins_tokenizer *tok, const char *ref, const char *split,
                                ins_error *err) {
     const tokenize_options *o = c->options;
     char folder[512], dir[4096], path[4200], name[640];
+    const char *corpus_dir = NULL;
+    INS_TRY(ins_stage_input_dir(c, ref, &corpus_dir, err));
     ins_tokens_folder(ref, folder, sizeof folder);
     INS_TRY(ins_path_join(c->dir, folder, dir, sizeof dir, err));
     INS_TRY(ins_dir_make(dir, err));
@@ -190,7 +209,7 @@ static ins_status encode_split(const ins_stage_context *c, const ins_tokenizer *
                           .stop = c->stop,
                           .chat = o->format == 1,
                           .field = o->field,
-                          .corpus_dir = ins_stage_input_find(c, ref)->dir,
+                          .corpus_dir = corpus_dir,
                           .split = split,
                           .stage_name = c->name,
                           .out_path = path};
@@ -228,8 +247,28 @@ static ins_status run(const ins_stage_context *c, ins_error *err) {
     return status == INS_OK ? c->metrics->flush(c->metrics->arg, err) : status;
 }
 
+/* Two references that differ only in odd characters would share a folder. */
+static void check_folders(const tokenize_options *o, ins_pos pos, ins_diag *diag) {
+    for (int64_t i = 0; i < o->corpora.n; i++) {
+        char mine[512], other[512];
+        ins_tokens_folder(o->corpora.items[i], mine, sizeof mine);
+        for (int64_t j = 0; j < i; j++) {
+            ins_tokens_folder(o->corpora.items[j], other, sizeof other);
+            if (strcmp(mine, other) != 0) continue;
+            ins_diag_add(diag, INS_RECIPE, o->corpora.pos ? o->corpora.pos[i] : pos, NULL,
+                         "corpora: '%s' and '%s' would be kept in one folder", o->corpora.items[j],
+                         o->corpora.items[i]);
+        }
+    }
+}
+
 static void check(const void *options, ins_pos pos, ins_diag *diag) {
     const tokenize_options *o = options;
+    check_folders(o, pos, diag);
+    if (o->from && o->train_on.n > 0) {
+        ins_diag_add(diag, INS_RECIPE, o->train_on.pos ? o->train_on.pos[0] : pos, "remove one of them",
+                     "`from` takes a tokenizer over as it is: train_on has no meaning");
+    }
     for (int64_t i = 0; i < o->train_on.n; i++) {
         bool known = false;
         for (int64_t j = 0; j < o->corpora.n; j++)
@@ -242,6 +281,29 @@ static void check(const void *options, ins_pos pos, ins_diag *diag) {
     }
 }
 
+/* From the sizes of the corpora that are there: about 3 bytes a token, 2 bytes an id; some MB/s to learn and to encode.
+ */
+static ins_status plan(const ins_stage_context *c, ins_stage_plan *out, ins_error *err) {
+    const tokenize_options *o = c->options;
+    double bytes = 0;
+    (void)err;
+    *out = (ins_stage_plan){0};
+    for (int64_t i = 0; i < o->corpora.n; i++) {
+        ins_corpus_reader *reader = NULL;
+        const ins_stage_input *input = ins_stage_input_find(c, o->corpora.items[i]);
+        if (!input || !input->dir) return INS_OK;
+        if (ins_corpus_open(input->dir, "train", &reader, NULL) != INS_OK) continue;
+        bytes += (double)ins_corpus_bytes(reader);
+        ins_corpus_close(reader);
+    }
+    double learnt = o->from ? 0 : (double)training_bytes(c, o);
+    *out = (ins_stage_plan){.tokens = (int64_t)(bytes / 3),
+                            .disk_bytes = bytes / 3 * 2,
+                            .peak_bytes = 64e6 + learnt,
+                            .seconds = bytes / 20e6 + learnt / 5e6};
+    return INS_OK;
+}
+
 const ins_stage ins_stage_tokenize = {
     .head = {.family = "stage",
              .name = "tokenize",
@@ -251,5 +313,6 @@ const ins_stage ins_stage_tokenize = {
              .check = check},
     .output = "tokens",
     .inputs = "corpus tokens",
+    .plan = plan,
     .run = run,
 };

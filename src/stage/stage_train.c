@@ -2,39 +2,75 @@
  * schedule; probes and kept checkpoints at log-spaced steps. Resumes bit by bit. */
 #include "stage/train_run.h"
 
+/* Killed between its last step and the engine's note of it: nothing is left to do. */
+static bool is_done(const ins_stage_context *c) {
+    ins_train_record record;
+    char dir[4096];
+    if (!ins_train_record_read(c->dir, &record) || !record.done) return false;
+    if (ins_checkpoint_find(c->dir, record.steps, NULL, dir, sizeof dir, NULL, NULL) != INS_OK) return false;
+    ins_train_report(c, &record);
+    return true;
+}
+
 static ins_status run(const ins_stage_context *c, ins_error *err) {
     ins_train_run train;
+    if (is_done(c)) return INS_OK;
     ins_status status = ins_train_open(&train, c, err);
     if (status == INS_OK) status = ins_train_loop(&train, err);
     ins_train_close(&train);
     return status;
 }
 
-/* Inputs that are not built yet leave the vocabulary unknown: sizes then assume a common one. */
+enum { PLAN_VOCAB = 8192 }; /* stands in for a tokenizer that is not made yet */
+
+static bool is_built(const ins_stage_context *c, const char *ref) {
+    const ins_stage_input *input = ins_stage_input_find(c, ref);
+    return input && input->dir;
+}
+
+/* From scratch the model's size is known before its data are; a continued model is known when it is there. */
+static ins_status open_to_plan(ins_train_run *train, bool *known, ins_error *err) {
+    const ins_train_options *o = train->options;
+    const ins_train_data *data = o->data.items;
+    bool fed = !o->init || is_built(train->c, o->init);
+    *known = fed;
+    for (int64_t i = 0; i < o->data.n; i++) fed = fed && is_built(train->c, data[i].tokens);
+    if (fed) return ins_train_open_model(train, err);
+    *known = !o->init;
+    if (!*known) return INS_OK;
+    ins_logf(train->c->log, INS_LOG_INFO, "%s: planned with a vocabulary of %d, until its tokenizer is there",
+             train->c->name, PLAN_VOCAB);
+    return ins_train_open_model_unfed(train, PLAN_VOCAB, err);
+}
+
+static ins_status measure_plan(ins_train_run *train, ins_stage_plan *out, ins_error *err) {
+    INS_TRY(ins_train_choose_sizes(train, err));
+    INS_TRY(ins_train_open_trainer(train, err));
+    int64_t *probed = NULL, n_probed = 0;
+    INS_TRY(ins_train_probe_steps(train->options, train->n_steps, &probed, &n_probed, err));
+    ins_free(probed);
+    const ins_trainer_options *t = &train->trainer_options;
+    double weights = 4.0 * (double)ins_model_params(train->model)->n_elements;
+    *out = (ins_stage_plan){
+        .params = ins_model_params(train->model)->n_elements,
+        .steps = train->n_steps,
+        .tokens = train->n_steps * t->context * t->micro_rows * t->n_micro,
+        .flop = ins_trainer_flops(train->trainer) * (double)train->n_steps,
+        .peak_bytes = (double)ins_trainer_bytes(train->trainer),
+        .disk_bytes = weights * (double)n_probed + 2 * weights * (1.0 + train->optimizer->n_slots),
+    };
+    /* Half of the measured peak is what training reaches. */
+    if (train->peak_flops > 0) out->seconds = out->flop / (0.5 * train->peak_flops);
+    return INS_OK;
+}
+
 static ins_status plan(const ins_stage_context *c, ins_stage_plan *out, ins_error *err) {
     ins_train_run train = {.c = c, .options = c->options, .arena = ins_arena_new(0)};
+    bool known = false;
     *out = (ins_stage_plan){0};
-    bool ready = train.arena != NULL;
-    for (int64_t i = 0; i < c->n_inputs; i++) ready = ready && c->inputs[i].dir != NULL;
-    ins_status status = INS_OK;
-    if (ready) {
-        status = ins_train_open_model(&train, err);
-        if (status == INS_OK) status = ins_train_choose_sizes(&train, err);
-        float *weights = train.start;
-        train.start = NULL;
-        if (status == INS_OK)
-            status = ins_trainer_new(train.model, weights, &train.trainer_options, c->pool, &train.trainer, err);
-        if (status == INS_OK) {
-            const ins_trainer_options *t = &train.trainer_options;
-            out->params = ins_model_params(train.model)->n_elements;
-            out->steps = train.n_steps;
-            out->tokens = train.n_steps * t->context * t->micro_rows * t->n_micro;
-            out->flop = ins_trainer_flops(train.trainer) * (double)train.n_steps;
-            out->peak_bytes = (double)ins_trainer_bytes(train.trainer);
-            out->disk_bytes = 4.0 * (double)out->params * (double)train.options->probe_points;
-            out->seconds = train.peak_flops > 0 ? out->flop / (0.5 * train.peak_flops) : 0;
-        }
-    }
+    ins_status status = train.arena ? INS_OK : INS_FAIL(err, INS_NOMEM, "no memory for a plan");
+    if (status == INS_OK) status = open_to_plan(&train, &known, err);
+    if (status == INS_OK && known) status = measure_plan(&train, out, err);
     ins_train_close(&train);
     return status;
 }

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "format/json.h"
+
 enum { BLOCK_DOCUMENTS = 512 };
 #define BLOCK_BYTES ((int64_t)8 << 20)
 
@@ -20,6 +22,7 @@ typedef struct encode_item {
 
 typedef struct encode_block {
     const ins_encode_job *job;
+    int64_t bytes_read; /* of text, as corpus.json counts it */
     encode_item *items;
     int64_t n;
     ins_token_cache **caches; /* one a thread */
@@ -72,6 +75,14 @@ static void encode_task(void *arg, int64_t task, int thread) {
         item->status = INS_FAIL(&item->err, INS_NOMEM, "no memory for the loss mask");
 }
 
+/* The text of a document as corpora count it: field text, else prompt and response. */
+static int64_t counted_bytes(const ins_document *doc) {
+    const ins_field *text = ins_document_get(doc, "text");
+    if (text && text->n > 0) return (int64_t)text->n;
+    const ins_field *prompt = ins_document_get(doc, "prompt"), *response = ins_document_get(doc, "response");
+    return (int64_t)((prompt ? prompt->n : 0) + (response ? response->n : 0));
+}
+
 static ins_status read_block(encode_block *block, ins_corpus_reader *reader, bool *end, ins_error *err) {
     int64_t bytes = 0;
     block->n = 0;
@@ -80,9 +91,10 @@ static ins_status read_block(encode_block *block, ins_corpus_reader *reader, boo
         ins_document_clear(doc);
         INS_TRY(ins_corpus_next(reader, doc, end, err));
         if (*end) break;
-        for (int i = 0; i < doc->n_fields; i++) bytes += (int64_t)doc->fields[i].n;
+        bytes += counted_bytes(doc);
         block->n++;
     }
+    block->bytes_read += bytes;
     return INS_OK;
 }
 
@@ -107,8 +119,9 @@ static ins_status write_block(const encode_block *block, ins_shard_writer *write
     return INS_OK;
 }
 
-static void show_progress(const ins_encode_job *job, const ins_encode_stats *stats, double total, double started) {
-    double elapsed = ins_now() - started, done = (double)stats->text_bytes;
+static void show_progress(const encode_block *block, const ins_encode_stats *stats, double total, double started) {
+    const ins_encode_job *job = block->job;
+    double elapsed = ins_now() - started, done = (double)block->bytes_read;
     double rate = elapsed > 0 ? done / elapsed : 0;
     char detail[96];
     snprintf(detail, sizeof detail, "%s: %lld documents, %lld tokens", job->split, (long long)stats->documents,
@@ -133,7 +146,7 @@ static ins_status encode_all(encode_block *block, ins_corpus_reader *reader, ins
         INS_TRY(read_block(block, reader, &end, err));
         ins_pool_run(job->pool, block->n, encode_task, block);
         INS_TRY(write_block(block, writer, stats, err));
-        show_progress(job, stats, total, started);
+        show_progress(block, stats, total, started);
     }
     return INS_OK;
 }
@@ -165,17 +178,54 @@ static void free_block(encode_block *block) {
     ins_free(block->items);
 }
 
-/* A shard left by an earlier attempt at the same stage is complete (it was renamed into place): take its counts. */
+/* ---- counts beside the shard: SPLIT.json ---- */
+
+static ins_status counts_path(const ins_encode_job *job, char *buf, size_t size, ins_error *err) {
+    size_t n = strlen(job->out_path), cut = n > 6 && strcmp(job->out_path + n - 6, ".shard") == 0 ? n - 6 : n;
+    int written = snprintf(buf, size, "%.*s.json", (int)cut, job->out_path);
+    return written > 0 && (size_t)written < size ? INS_OK
+                                                 : INS_FAIL(err, INS_USAGE, "path too long: %s", job->out_path);
+}
+
+static ins_status write_counts(const ins_encode_job *job, const ins_encode_stats *stats, ins_error *err) {
+    char path[4300];
+    INS_TRY(counts_path(job, path, sizeof path, err));
+    json_t *root = json_pack("{s:I, s:I, s:I, s:I}", "documents", (json_int_t)stats->documents, "tokens",
+                             (json_int_t)stats->tokens, "text_bytes", (json_int_t)stats->text_bytes, "skipped",
+                             (json_int_t)stats->skipped);
+    if (!root) return INS_FAIL(err, INS_NOMEM, "no memory for counts");
+    ins_status status = ins_json_write_file(path, root, true, err);
+    json_decref(root);
+    return status;
+}
+
+static bool read_counts(const ins_encode_job *job, ins_encode_stats *stats) {
+    char path[4300];
+    json_t *root = NULL;
+    ins_encode_stats s = {0};
+    if (counts_path(job, path, sizeof path, NULL) != INS_OK || !ins_file_exists(path)) return false;
+    if (ins_json_read_file(path, 1u << 16, &root, NULL) != INS_OK) return false;
+    bool fine = ins_json_get_int(root, "documents", &s.documents, NULL) == INS_OK &&
+                ins_json_get_int(root, "tokens", &s.tokens, NULL) == INS_OK &&
+                ins_json_get_int(root, "text_bytes", &s.text_bytes, NULL) == INS_OK &&
+                ins_json_get_int(root, "skipped", &s.skipped, NULL) == INS_OK;
+    json_decref(root);
+    if (fine) *stats = s;
+    return fine;
+}
+
+/* A shard left by an earlier attempt at the same stage, whole and with its counts (which were written before it). */
 static bool keep_existing(const ins_encode_job *job, ins_encode_stats *stats) {
     ins_shard shard;
-    if (!ins_file_exists(job->out_path)) return false;
+    ins_encode_stats counts;
+    if (!ins_file_exists(job->out_path) || !read_counts(job, &counts)) return false;
     if (ins_shard_open(job->out_path, ins_tokenizer_vocab_size(job->tokenizer), job->pool, &shard, NULL) != INS_OK)
         return false;
-    stats->documents = shard.n_documents;
-    stats->tokens = shard.n_tokens;
-    stats->text_bytes = shard.text_bytes;
+    bool same = shard.n_documents == counts.documents && shard.n_tokens == counts.tokens &&
+                shard.text_bytes == counts.text_bytes;
     ins_shard_close(&shard);
-    return true;
+    if (same) *stats = counts;
+    return same;
 }
 
 static bool has_split(const ins_encode_job *job) {
@@ -199,9 +249,11 @@ ins_status ins_encode_corpus(const ins_encode_job *job, ins_encode_stats *stats,
     if (status == INS_OK && stats->documents == 0 && is_train) {
         status = INS_FAIL(err, INS_DATA, "%s: no document of the %s split has %s", job->corpus_dir, job->split,
                           job->chat ? "the fields prompt and response" : job->field);
-        ins_error_hint(err, job->chat ? "format chat needs the fields prompt and response"
-                                      : "set `field` to the field that holds the text");
+        ins_error_hint(err, job->chat
+                                ? "build the corpus with a reader of questions and answers, or use format: document"
+                                : "set `field` to the field that holds the text");
     }
+    if (status == INS_OK && stats->documents > 0) status = write_counts(job, stats, err);
     if (status == INS_OK && stats->documents > 0) {
         status = ins_shard_writer_commit(writer, err);
     } else {

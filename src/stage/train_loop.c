@@ -3,8 +3,8 @@
  * Order at the boundary before step s: probes of s, the kept checkpoint of s, then the step. Training metrics of a step
  * carry the number before the update, so a resume at s keeps everything recorded for steps below s and repeats the
  * probes of s: the records come out the same as in an unbroken run. */
+#include <math.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "base/file.h"
 #include "stage/train_run.h"
@@ -16,16 +16,25 @@ enum {
 typedef struct train_loop {
     ins_train_run *run;
     ins_probe_set *probes;
-    int64_t next_probe; /* index into run->probe_steps */
     double started, last_saved, last_shown;
     int64_t first_step, first_tokens;
-    double probe_seconds;
+    double step_seconds, tokens_per_s;
     ins_step_report report;
 } train_loop;
 
 static ins_status add(const train_loop *l, int64_t step, const char *name, double value, ins_error *err) {
     const ins_metrics *m = l->run->c->metrics;
     return m->value(m->arg, step, ins_trainer_get_state(l->run->trainer)->tokens, name, value, err);
+}
+
+/* Is the step that comes next a probed one? */
+static bool is_probed(const train_loop *l) {
+    const ins_train_run *run = l->run;
+    int64_t step = ins_trainer_get_state(run->trainer)->step;
+    for (int64_t i = 0; i < run->n_probe_steps; i++) {
+        if (run->probe_steps[i] == step) return true;
+    }
+    return false;
 }
 
 /* ---- checkpoints ---- */
@@ -36,19 +45,32 @@ static float *shown_weights(const train_loop *l) {
     return average ? average : ins_trainer_weights(l->run->trainer);
 }
 
-static ins_status save(train_loop *l, const char *folder, bool with_optimizer, ins_error *err) {
+/* A last update can overflow where no later step would notice. */
+static ins_status check_finite(const train_loop *l, const float *weights, ins_error *err) {
+    const ins_train_run *run = l->run;
+    if (isfinite(ins_grad_norm(ins_model_params(run->model), weights, run->c->pool))) return INS_OK;
+    INS_FAIL(err, INS_NUMERIC, "stage %s: the update of step %lld made weights that are not finite", run->c->name,
+             (long long)ins_trainer_get_state(run->trainer)->step - 1);
+    ins_error_hint(err, "lower the learning rate, lengthen the warm-up, or set clip; earlier checkpoints are intact");
+    return INS_NUMERIC;
+}
+
+static ins_status save(train_loop *l, const char *folder, bool to_resume, ins_error *err) {
+    const ins_metrics *m = l->run->c->metrics;
+    const float *weights = to_resume ? ins_trainer_weights(l->run->trainer) : shown_weights(l);
+    INS_TRY(check_finite(l, weights, err));
     json_t *state = json_pack("{s:I}", "n_steps", (json_int_t)l->run->n_steps);
     if (!state) return INS_FAIL(err, INS_NOMEM, "no memory for the state");
     ins_checkpoint_write write = {.stage_dir = l->run->c->dir,
                                   .folder = folder,
                                   .model = l->run->model,
                                   .trainer = l->run->trainer,
-                                  .weights = with_optimizer ? ins_trainer_weights(l->run->trainer) : shown_weights(l),
+                                  .weights = weights,
                                   .optimizer = l->run->optimizer,
                                   .tokenizer_path = l->run->tokenizer_path,
                                   .stage_state = state,
-                                  .with_optimizer = with_optimizer};
-    const ins_metrics *m = l->run->c->metrics;
+                                  .with_optimizer = to_resume,
+                                  .with_history = to_resume && is_probed(l)};
     ins_status status = m->flush(m->arg, err); /* records first: they may only be ahead of the checkpoint */
     if (status == INS_OK) status = ins_checkpoint_save(&write, err);
     json_decref(state);
@@ -56,8 +78,8 @@ static ins_status save(train_loop *l, const char *folder, bool with_optimizer, i
 }
 
 static ins_status save_resume(train_loop *l, ins_error *err) {
-    l->last_saved = ins_now();
     INS_TRY(save(l, INS_RESUME, true, err));
+    l->last_saved = ins_now();
     return ins_checkpoint_prune(l->run->c->dir, INS_RESUME, 2, err);
 }
 
@@ -66,46 +88,60 @@ static ins_status save_resume(train_loop *l, ins_error *err) {
 static ins_status probe_and_keep(train_loop *l, double lr, ins_error *err) {
     ins_trainer *t = l->run->trainer;
     const ins_trainer_state *state = ins_trainer_get_state(t);
-    bool fresh = state->step == l->first_step; /* no gradient yet in this process */
+    bool history = ins_trainer_has_history(t);
     ins_probe_state at = {.step = state->step,
                           .tokens = state->tokens,
                           .weights = shown_weights(l),
-                          .grads = fresh ? NULL : ins_trainer_grads(t),
+                          .grads = history ? ins_trainer_grads(t) : NULL,
                           .slots = (const float *const *)ins_trainer_slots(t),
                           .n_slots = l->run->optimizer->n_slots,
-                          .previous = fresh ? NULL : ins_trainer_previous(t),
+                          .previous = history ? ins_trainer_previous(t) : NULL,
+                          .trained = ins_trainer_weights(t),
                           .lr = lr};
-    double started = ins_now();
     INS_TRY(ins_probe_set_run(l->probes, &at, err));
-    l->probe_seconds += ins_now() - started;
     return save(l, INS_CHECKPOINTS, false, err);
 }
 
 /* ---- what the user sees ---- */
 
+static double mfu(const train_loop *l, double tokens_per_s, int64_t tokens_of_step) {
+    const ins_train_run *run = l->run;
+    if (!(run->peak_flops > 0) || tokens_of_step <= 0) return 0;
+    return tokens_per_s / (double)tokens_of_step * ins_trainer_flops(run->trainer) / run->peak_flops;
+}
+
+/* Speed of the steps alone, without probes and checkpoints: smoothed, and over all of this process. */
+static void count_time(train_loop *l, double seconds) {
+    if (!(seconds > 0)) return;
+    double now = (double)l->report.tokens / seconds;
+    l->tokens_per_s = l->tokens_per_s > 0 ? 0.9 * l->tokens_per_s + 0.1 * now : now;
+    l->step_seconds += seconds;
+    int64_t steps = ins_trainer_get_state(l->run->trainer)->step - l->first_step;
+    double tokens = (double)(ins_trainer_get_state(l->run->trainer)->tokens - l->first_tokens);
+    ins_stage_result *result = l->run->c->result;
+    result->tokens_per_s = tokens / l->step_seconds;
+    if (l->run->peak_flops > 0)
+        result->mfu = (double)steps * ins_trainer_flops(l->run->trainer) / l->step_seconds / l->run->peak_flops;
+}
+
 static void show(train_loop *l, bool last) {
     const ins_train_run *run = l->run;
-    const ins_trainer_state *state = ins_trainer_get_state(run->trainer);
-    double now = ins_now(), elapsed = now - l->started - l->probe_seconds;
-    if (!last && now - l->last_shown < 0.5) return;
+    int64_t step = ins_trainer_get_state(run->trainer)->step;
+    double now = ins_now(), elapsed = now - l->started;
+    if (!last && now - l->last_shown < 0.2) return;
     l->last_shown = now;
-    int64_t done = state->step - l->first_step;
-    double rate = elapsed > 0 ? (double)done / elapsed : 0;
-    double tokens_per_s = elapsed > 0 ? (double)(state->tokens - l->first_tokens) / elapsed : 0;
-    double mfu = run->peak_flops > 0 ? rate * ins_trainer_flops(run->trainer) / run->peak_flops : 0;
+    double rate = elapsed > 0 ? (double)(step - l->first_step) / elapsed : 0; /* with probes: for the time left */
     char detail[160], speed[32];
     snprintf(detail, sizeof detail, "loss %.4f  %s tok/s  MFU %.0f %%", l->report.loss,
-             ins_human_count(tokens_per_s, speed), 100 * mfu);
+             ins_human_count(l->tokens_per_s, speed), 100 * mfu(l, l->tokens_per_s, l->report.tokens));
     ins_progress p = {.what = run->c->name,
                       .unit = "steps",
-                      .done = (double)state->step,
+                      .done = (double)step,
                       .total = (double)run->n_steps,
                       .rate = rate,
-                      .eta_s = rate > 0 ? (double)(run->n_steps - state->step) / rate : -1,
+                      .eta_s = rate > 0 ? (double)(run->n_steps - step) / rate : -1,
                       .detail = detail};
     ins_log_progress(run->c->log, &p);
-    run->c->result->tokens_per_s = tokens_per_s;
-    run->c->result->mfu = mfu;
 }
 
 static bool is_recorded(int64_t step, int64_t n_steps) {
@@ -120,6 +156,10 @@ static ins_status record(train_loop *l, int64_t step, double lr, ins_error *err)
     INS_TRY(add(l, step, "train/accuracy", r->accuracy, err));
     INS_TRY(add(l, step, "train/lr", lr, err));
     INS_TRY(add(l, step, "train/grad_norm", r->grad_norm, err));
+    INS_TRY(add(l, step, "train/bpb", r->bits_per_byte, err));
+    INS_TRY(add(l, step, "train/tokens_per_s", l->tokens_per_s, err));
+    double used = mfu(l, l->tokens_per_s, r->tokens);
+    if (used > 0) INS_TRY(add(l, step, "train/mfu", used, err));
     if (r->skipped) INS_TRY(add(l, step, "train/skipped", 1, err));
     return INS_OK;
 }
@@ -130,27 +170,8 @@ static double learning_rate(const ins_train_run *run, int64_t step) {
     return run->lr * run->schedule->factor(run->options->schedule.options, step, run->n_steps);
 }
 
-static ins_status at_boundary(train_loop *l, int64_t step, double lr, ins_error *err) {
-    const ins_train_run *run = l->run;
-    while (l->next_probe < run->n_probe_steps && run->probe_steps[l->next_probe] < step) l->next_probe++;
-    bool probed = l->next_probe < run->n_probe_steps && run->probe_steps[l->next_probe] == step;
-    if (probed) INS_TRY(probe_and_keep(l, lr, err));
-    /* Gradients and the weights before the update are part of what a probe sees: a resume right at a probed step would
-     * not have them, so resume checkpoints are not written there. */
-    if (!probed && step > l->first_step && ins_now() - l->last_saved >= run->options->resume_every)
-        return save_resume(l, err);
-    return INS_OK;
-}
-
-static bool probe_next(const train_loop *l, int64_t step) {
-    const ins_train_run *run = l->run;
-    for (int64_t i = l->next_probe; i < run->n_probe_steps; i++) {
-        if (run->probe_steps[i] == step) return true;
-    }
-    return false;
-}
-
-/* Stop asked for: at a probed step one more step is made, for the reason given in at_boundary. */
+/* Stop asked for. What a probe at this boundary needs to know of the last step is saved with the rest, so stopping is
+ * possible at any step. */
 static ins_status stop_here(train_loop *l, ins_error *err) {
     int64_t step = ins_trainer_get_state(l->run->trainer)->step;
     if (step > l->first_step) INS_TRY(save_resume(l, err));
@@ -160,46 +181,74 @@ static ins_status stop_here(train_loop *l, ins_error *err) {
     return INS_INTERRUPTED;
 }
 
+/* Before a step, and after the last one. */
+static ins_status at_boundary(train_loop *l, double lr, ins_error *err) {
+    const ins_train_run *run = l->run;
+    if (is_probed(l)) {
+        ins_status status = probe_and_keep(l, lr, err);
+        if (status == INS_INTERRUPTED) return stop_here(l, err);
+        INS_TRY(status);
+    }
+    bool due = ins_now() - l->last_saved >= run->options->resume_every;
+    return due && ins_trainer_get_state(run->trainer)->step > l->first_step ? save_resume(l, err) : INS_OK;
+}
+
 static ins_status loop(train_loop *l, ins_error *err) {
     ins_train_run *run = l->run;
     const ins_trainer_state *state = ins_trainer_get_state(run->trainer);
     while (state->step < run->n_steps) {
         int64_t step = state->step;
-        if (*run->c->stop && !probe_next(l, step)) return stop_here(l, err);
         double lr = learning_rate(run, step);
-        INS_TRY(at_boundary(l, step, lr, err));
+        if (*run->c->stop) return stop_here(l, err);
+        INS_TRY(at_boundary(l, lr, err));
+        double started = ins_now();
         ins_status status = ins_trainer_step(run->trainer, run->mixture, lr, &l->report, err);
         if (status != INS_OK) {
             ins_error_frame(err, "stage %s", run->c->name);
             return status;
         }
+        count_time(l, ins_now() - started);
         INS_TRY(record(l, step, lr, err));
         show(l, state->step == run->n_steps);
     }
-    return at_boundary(l, state->step, learning_rate(run, state->step - 1), err);
+    if (*run->c->stop) return stop_here(l, err);
+    return at_boundary(l, learning_rate(run, state->step - 1), err);
 }
 
 static ins_status finish(train_loop *l, ins_error *err) {
     ins_train_run *run = l->run;
     const ins_trainer_state *state = ins_trainer_get_state(run->trainer);
-    for (int64_t i = 0; i < run->n_sources; i++) {
-        int64_t *counts = ins_calloc((size_t)run->n_sources, sizeof *counts);
-        if (!counts) return INS_FAIL(err, INS_NOMEM, "no memory for the counts");
-        ins_mixture_counts(run->mixture, state->cursor, counts);
+    int64_t *counts = ins_calloc((size_t)run->n_sources, sizeof *counts);
+    if (!counts) return INS_FAIL(err, INS_NOMEM, "no memory for the counts");
+    ins_mixture_counts(run->mixture, state->cursor, counts);
+    ins_status status = add(l, state->step, "train/skipped_steps", (double)state->skipped, err);
+    for (int64_t i = 0; i < run->n_sources && status == INS_OK; i++) {
         char name[300];
         snprintf(name, sizeof name, "train/samples.%s", run->sources[i].name);
-        ins_status status = add(l, state->step, name, (double)counts[i], err);
-        ins_free(counts);
-        INS_TRY(status);
+        status = add(l, state->step, name, (double)counts[i], err);
     }
-    INS_TRY(add(l, state->step, "train/skipped_steps", (double)state->skipped, err));
+    ins_free(counts);
+    INS_TRY(status);
     const ins_metrics *m = run->c->metrics;
     INS_TRY(m->flush(m->arg, err));
-    run->c->result->steps = state->step;
-    run->c->result->tokens = state->tokens;
-    run->c->result->flop = ins_trainer_flops(run->trainer) * (double)state->step;
-    run->c->result->peak_bytes = (double)ins_trainer_bytes(run->trainer);
-    return ins_checkpoint_prune(run->c->dir, INS_RESUME, 0, err);
+    ins_train_record record = {.steps = run->n_steps,
+                               .compute = run->trainer_options.compute,
+                               .done = true,
+                               .tokens = state->tokens,
+                               .flop = ins_trainer_flops(run->trainer) * (double)state->step,
+                               .peak_bytes = (double)ins_trainer_bytes(run->trainer)};
+    INS_TRY(ins_train_record_write(run->c->dir, &record, err));
+    INS_TRY(ins_checkpoint_prune(run->c->dir, INS_CHECKPOINTS, INT64_MAX, err));
+    INS_TRY(ins_checkpoint_prune(run->c->dir, INS_RESUME, 0, err));
+    ins_train_report(run->c, &record);
+    return INS_OK;
+}
+
+void ins_train_report(const ins_stage_context *c, const ins_train_record *record) {
+    c->result->steps = record->steps;
+    c->result->tokens = record->tokens;
+    c->result->flop = record->flop;
+    c->result->peak_bytes = record->peak_bytes;
 }
 
 ins_status ins_train_loop(ins_train_run *run, ins_error *err) {
@@ -208,8 +257,6 @@ ins_status ins_train_loop(ins_train_run *run, ins_error *err) {
     l.first_tokens = ins_trainer_get_state(run->trainer)->tokens;
     INS_TRY(ins_probe_set_open(run->c, &run->options->probes, run->model, run->tokenizer, run->trainer_options.compute,
                                true, &l.probes, err));
-    if (ins_probe_set_needs_training(l.probes))
-        ins_trainer_previous(run->trainer); /* ask for it before the first step */
     ins_status status = loop(&l, err);
     if (status == INS_OK) status = finish(&l, err);
     ins_probe_set_close(l.probes);

@@ -132,11 +132,6 @@ static const ins_opt_row rows[] = {
      .def = "bestfit",
      .choices = "bestfit stream none",
      .help = "bestfit: whole documents side by side; stream: concatenated and cut; none: one document a row."},
-    {.name = "intra_document",
-     .type = INS_OPT_BOOL,
-     .offset = ROW(intra_document),
-     .def = "true",
-     .help = "Attention stays inside a document when several share a row."},
     {.name = "clip",
      .type = INS_OPT_FLOAT,
      .offset = ROW(clip),
@@ -176,6 +171,11 @@ static const ins_opt_row rows[] = {
      .offset = ROW(probes),
      .choices = "probe",
      .help = "Measured at the probed steps, after those that the recipe lists for all train stages."},
+    {.name = "probe_at",
+     .type = INS_OPT_STRINGS,
+     .offset = ROW(probe_at),
+     .unit = "steps",
+     .help = "Steps to probe, besides the first and the last: a list of numbers instead of log-spaced ones."},
     {.name = "probe_points",
      .type = INS_OPT_SIZE,
      .offset = ROW(probe_points),
@@ -213,6 +213,14 @@ void ins_train_check(const void *options, ins_pos pos, ins_diag *diag) {
     int n_given = (o->steps > 0) + (o->budget > 0) + (o->time > 0);
     if (n_given > 1)
         ins_diag_add(diag, INS_RECIPE, pos, "keep one of them", "steps, budget and time exclude each other");
+    if (o->probe_at.n > 0 && o->probe_every > 0)
+        ins_diag_add(diag, INS_RECIPE, pos, "keep one of them", "probe_at and probe_every exclude each other");
+    for (int64_t i = 0; i < o->probe_at.n; i++) {
+        int64_t step;
+        if (ins_parse_size(o->probe_at.items[i], &step) && step >= 0) continue;
+        ins_diag_add(diag, INS_RECIPE, o->probe_at.pos ? o->probe_at.pos[i] : pos, NULL,
+                     "probe_at: '%s' is not a number of steps", o->probe_at.items[i]);
+    }
     if (o->data.n == 0) ins_diag_add(diag, INS_RECIPE, pos, "add {tokens: STAGE, corpus: NAME}", "data is empty");
     for (int64_t i = 0; i < o->data.n; i++) {
         const char *const splits[] = {"train", "valid", "test"};

@@ -23,15 +23,15 @@ typedef struct ins_train_options {
     int64_t context;       /* 0 = the model's, at most 256 by default */
     int64_t micro_rows;    /* 0 = by memory */
     int packing;
-    bool intra_document;
     double clip, ema;
     int precision;
     int spike;
     double spike_z;
     ins_opt_components probes;
-    int64_t probe_points; /* log-spaced, both ends included */
-    int64_t probe_every;  /* > 0: every so many steps instead */
-    double resume_every;  /* seconds between resume checkpoints */
+    ins_opt_strings probe_at; /* steps as numbers; none = log-spaced or probe_every */
+    int64_t probe_points;     /* log-spaced, both ends included */
+    int64_t probe_every;      /* > 0: every so many steps instead */
+    double resume_every;      /* seconds between resume checkpoints */
 } ins_train_options;
 
 extern const ins_opt_table ins_train_table;

@@ -6,6 +6,7 @@
 #include "stage/probe_set.h"
 #include "stage/stage.h"
 #include "stage/train_options.h"
+#include "stage/train_record.h"
 #include "stage/trainer.h"
 #include "text/tokenizer.h"
 
@@ -17,6 +18,7 @@ typedef struct ins_train_run {
     ins_shard *shards; /* one an entry of data */
     ins_rows **rows;
     ins_mixture_source *sources;
+    const char **source_names;
     ins_mixture *mixture;
     int64_t n_sources;
     char tokenizer_path[4096];
@@ -34,17 +36,20 @@ typedef struct ins_train_run {
     double peak_flops; /* measured, of the compute dtype; 0 = not measured */
     int64_t *probe_steps;
     int64_t n_probe_steps;
-    bool resumed;
+    ins_train_record record; /* of an earlier attempt at this stage */
+    bool has_record;
 } ins_train_run;
 
 /* Everything up to the first step: data, model, sizes, trainer. ins_train_close runs whatever happened. */
 ins_status ins_train_open(ins_train_run *run, const ins_stage_context *c, ins_error *err);
 void ins_train_close(ins_train_run *run);
 
-/* The parts of it, for plan and show-batch. */
-ins_status ins_train_open_data(ins_train_run *run, int64_t context, ins_error *err);
+/* The parts of it in their order, for plan and show-batch. */
 ins_status ins_train_open_model(ins_train_run *run, ins_error *err);
-ins_status ins_train_choose_sizes(ins_train_run *run, ins_error *err); /* after the model is open */
+ins_status ins_train_open_model_unfed(ins_train_run *run, int64_t vocab, ins_error *err); /* no tokens, no weights */
+ins_status ins_train_choose_sizes(ins_train_run *run, ins_error *err);
+ins_status ins_train_open_data(ins_train_run *run, ins_error *err);
+ins_status ins_train_open_trainer(ins_train_run *run, ins_error *err);
 
 /* The steps at which probes run, ascending, first 0 and last n_steps; log-spaced or every so many. */
 ins_status ins_train_probe_steps(const ins_train_options *o, int64_t n_steps, int64_t **steps, int64_t *n,
@@ -52,5 +57,8 @@ ins_status ins_train_probe_steps(const ins_train_options *o, int64_t n_steps, in
 
 /* Run the steps that are left. INS_INTERRUPTED after saving, when asked to stop. */
 ins_status ins_train_loop(ins_train_run *run, ins_error *err);
+
+/* The stage's result, from what was recorded at its end. */
+void ins_train_report(const ins_stage_context *c, const ins_train_record *record);
 
 #endif

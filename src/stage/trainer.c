@@ -21,7 +21,7 @@ struct ins_trainer {
     ins_batch **batches;    /* n_micro */
     float *weights, *grads, *micro_grads, *ema, *previous;
     float **slots;
-    bool keep_previous;
+    bool has_history;
     ins_trainer_state state;
 };
 
@@ -110,11 +110,12 @@ static ins_status read_batches(ins_trainer *t, const ins_mixture *mixture, ins_s
         if (t->objective->prepare) {
             ins_rng_key key = ins_rng_derive(o->seed, "prepare", (uint64_t)(t->state.step * o->n_micro + i));
             INS_TRY(t->objective->prepare(o->objective.options, batch, key, err));
+        } else {
+            ins_batch_spans(batch, t->objective->span, true);
         }
-        ins_batch_spans(batch, t->objective->span, o->intra_document);
         report->targets += batch->n_targets;
         report->tokens += batch->n_tokens;
-        report->bits_per_byte += (double)batch->text_bytes; /* bytes for now: see finish_report */
+        report->text_bytes += batch->text_bytes;
     }
     return INS_OK;
 }
@@ -127,23 +128,30 @@ static ins_status run_micro(ins_trainer *t, int64_t micro, double loss_scale, bo
     return ins_train_graph_run(t->graph, t->batches[micro], loss_scale, rng_key, checked, out, err);
 }
 
-/* The loss of the batch in f64, from the per-position values: does not depend on how rows were grouped. */
-static void add_losses(const ins_batch *batch, const ins_train_result *result, double *nll_sum, double *n_correct) {
+typedef struct step_sums {
+    double loss, correct, bits; /* weighted NLL and hits; plain NLL in bits of the targets in the loss */
+} step_sums;
+
+/* In f64, from the per-position values, row by row: does not depend on how rows were grouped. */
+static void add_losses(const ins_batch *batch, const ins_train_result *result, step_sums *sums) {
     int64_t n = batch->n_rows * batch->n_cols;
     for (int64_t i = 0; i < n; i++) {
-        if (!(batch->weights[i] > 0)) continue;
-        *nll_sum += (double)result->nll[i];
-        if (result->correct) *n_correct += (double)result->correct[i];
+        double weight = (double)batch->weights[i];
+        if (!(weight > 0)) continue;
+        sums->loss += weight * (double)result->nll[i];
+        sums->bits += (double)result->nll[i] / M_LN2;
+        if (result->correct) sums->correct += weight * (double)result->correct[i];
     }
 }
 
 static ins_status run_all(ins_trainer *t, ins_step_report *report, ins_error *err) {
     const ins_params *params = ins_model_params(t->model);
-    double nll_sum = 0, n_correct = 0, loss_scale = report->targets > 0 ? 1.0 / (double)report->targets : 0;
+    step_sums sums = {0};
+    double targets = report->targets > 0 ? (double)report->targets : 1;
     for (int64_t i = 0; i < t->options.n_micro; i++) {
         ins_train_result result;
-        INS_TRY(run_micro(t, i, loss_scale, false, &result, err));
-        add_losses(t->batches[i], &result, &nll_sum, &n_correct);
+        INS_TRY(run_micro(t, i, 1 / targets, false, &result, err));
+        add_losses(t->batches[i], &result, &sums);
         if (!t->micro_grads) continue;
         if (i == 0) {
             ins_copy_bytes((size_t)params->slab_count * sizeof(float), t->micro_grads, t->grads, t->pool);
@@ -151,37 +159,43 @@ static ins_status run_all(ins_trainer *t, ins_step_report *report, ins_error *er
             ins_grads_add(params, t->micro_grads, t->grads, t->pool);
         }
     }
-    double targets = report->targets > 0 ? (double)report->targets : 1.0;
-    double bytes = report->bits_per_byte;
-    report->loss = nll_sum / targets;
-    report->accuracy = n_correct / targets;
-    report->bits_per_byte = bytes > 0 ? nll_sum / M_LN2 / bytes : 0;
+    report->loss = sums.loss / targets;
+    report->accuracy = sums.correct / targets;
+    report->bits_per_byte = report->text_bytes > 0 ? sums.bits / (double)report->text_bytes : 0;
     return INS_OK;
+}
+
+static const char *const numeric_hint =
+    "lower the learning rate, lengthen the warm-up, or set clip; the checkpoints before this step are intact";
+
+/* The first row of a micro-batch, for messages: "samples 64 to 71, from row 12 of near". */
+static void describe_batch(const ins_trainer *t, const ins_mixture *mixture, int64_t micro, char *buf, size_t size) {
+    uint64_t first = t->state.cursor + (uint64_t)(micro * t->options.micro_rows);
+    int64_t source = 0, row = 0;
+    ins_mixture_at(mixture, first, &source, &row);
+    const char *name = t->options.source_names ? t->options.source_names[source] : "source";
+    snprintf(buf, size, "samples %llu to %llu, from row %lld of %s", (unsigned long long)first,
+             (unsigned long long)(first + (uint64_t)t->options.micro_rows - 1), (long long)row, name);
 }
 
 /* The step gave a non-finite loss or norm: run again with checks to name the op, and name the batch. */
 static ins_status explain_nonfinite(ins_trainer *t, const ins_mixture *mixture, const ins_step_report *report,
                                     ins_error *err) {
+    double loss_scale = report->targets > 0 ? 1.0 / (double)report->targets : 1;
     for (int64_t i = 0; i < t->options.n_micro; i++) {
         ins_error why = {0};
-        double loss_scale = report->targets > 0 ? 1.0 / (double)report->targets : 0;
-        if (run_micro(t, i, loss_scale, true, NULL, &why) == INS_OK) continue;
-        int64_t source = 0, row = 0;
-        ins_mixture_at(mixture, t->state.cursor + (uint64_t)(i * t->options.micro_rows), &source, &row);
-        INS_FAIL(err, INS_NUMERIC,
-                 "step %lld: %s (loss %g, gradient norm %g; batch: samples %llu to %llu, the first is row %lld of "
-                 "source %lld)",
-                 (long long)t->state.step, why.text, report->loss, report->grad_norm,
-                 (unsigned long long)(t->state.cursor + (uint64_t)(i * t->options.micro_rows)),
-                 (unsigned long long)(t->state.cursor + (uint64_t)((i + 1) * t->options.micro_rows) - 1),
-                 (long long)row, (long long)source);
-        ins_error_hint(err,
-                       "lower the learning rate, lengthen the warm-up, or set clip; the last checkpoint is intact");
+        char where[256];
+        ins_status status = run_micro(t, i, loss_scale, true, NULL, &why);
+        if (status == INS_OK) continue;
+        describe_batch(t, mixture, i, where, sizeof where);
+        INS_FAIL(err, INS_NUMERIC, "step %lld: %.500s (loss %g, gradient norm %g; batch: %s)", (long long)t->state.step,
+                 why.text, report->loss, report->grad_norm, where);
+        ins_error_hint(err, "%s", numeric_hint);
         return INS_NUMERIC;
     }
-    INS_FAIL(err, INS_NUMERIC, "step %lld: loss %g, gradient norm %g are not finite", (long long)t->state.step,
-             report->loss, report->grad_norm);
-    ins_error_hint(err, "lower the learning rate, lengthen the warm-up, or set clip; the last checkpoint is intact");
+    INS_FAIL(err, INS_NUMERIC, "step %lld: loss %g, gradient norm %g are not finite, though every op's result is",
+             (long long)t->state.step, report->loss, report->grad_norm);
+    ins_error_hint(err, "%s", numeric_hint);
     return INS_NUMERIC;
 }
 
@@ -199,9 +213,6 @@ static void running_add(ins_running *r, double value) {
 
 static void apply_update(ins_trainer *t, double lr, double grad_norm) {
     const ins_params *params = ins_model_params(t->model);
-    if (t->keep_previous && t->previous) {
-        ins_copy_bytes((size_t)params->slab_count * sizeof(float), t->weights, t->previous, t->pool);
-    }
     double scale = t->options.clip > 0 && grad_norm > t->options.clip ? t->options.clip / grad_norm : 1.0;
     t->state.updates++;
     ins_update update = {.params = params,
@@ -220,13 +231,17 @@ ins_status ins_trainer_step(ins_trainer *t, const ins_mixture *mixture, double l
                             ins_error *err) {
     ins_step_report r = {0};
     INS_TRY(read_batches(t, mixture, &r, err));
-    double bytes = r.bits_per_byte;
     INS_TRY(run_all(t, &r, err));
     r.grad_norm = ins_grad_norm(ins_model_params(t->model), t->grads, t->pool);
     if (!isfinite(r.loss) || !isfinite(r.grad_norm)) return explain_nonfinite(t, mixture, &r, err);
     if (t->options.spike_action == INS_SPIKE_SKIP) {
         r.skipped = is_spike(&t->state.loss, r.loss, t->options.spike_z) ||
                     is_spike(&t->state.norm, r.grad_norm, t->options.spike_z);
+    }
+    if (t->previous) {
+        size_t bytes = (size_t)ins_model_params(t->model)->slab_count * sizeof(float);
+        ins_copy_bytes(bytes, t->weights, t->previous, t->pool);
+        t->has_history = true;
     }
     if (r.skipped) {
         t->state.skipped++;
@@ -238,7 +253,7 @@ ins_status ins_trainer_step(ins_trainer *t, const ins_mixture *mixture, double l
     t->state.step++;
     t->state.cursor += (uint64_t)(t->options.micro_rows * t->options.n_micro);
     t->state.tokens += r.tokens;
-    t->state.text_bytes += bytes;
+    t->state.text_bytes += (double)r.text_bytes;
     *report = r;
     return INS_OK;
 }
@@ -257,18 +272,28 @@ float *ins_trainer_ema(ins_trainer *t) {
 float *const *ins_trainer_slots(const ins_trainer *t) {
     return t->slots;
 }
-const float *ins_trainer_grads(const ins_trainer *t) {
-    return t->grads;
-}
 const ins_batch *ins_trainer_batch(const ins_trainer *t, int64_t micro) {
     return t->batches[micro];
 }
 
-const float *ins_trainer_previous(ins_trainer *t) {
-    if (!t->previous) {
-        t->keep_previous = ins_slab_new(ins_model_params(t->model), &t->previous, NULL) == INS_OK;
-        return NULL;
-    }
+ins_status ins_trainer_read(ins_trainer *t, const ins_mixture *mixture, ins_error *err) {
+    ins_step_report report = {0};
+    return read_batches(t, mixture, &report, err);
+}
+
+ins_status ins_trainer_keep_history(ins_trainer *t, ins_error *err) {
+    return t->previous ? INS_OK : ins_slab_new(ins_model_params(t->model), &t->previous, err);
+}
+bool ins_trainer_has_history(const ins_trainer *t) {
+    return t->has_history;
+}
+void ins_trainer_set_history(ins_trainer *t, bool has_history) {
+    t->has_history = has_history && t->previous;
+}
+float *ins_trainer_grads(ins_trainer *t) {
+    return t->grads;
+}
+float *ins_trainer_previous(ins_trainer *t) {
     return t->previous;
 }
 
@@ -280,6 +305,6 @@ size_t ins_trainer_bytes(const ins_trainer *t) {
     size_t slab = (size_t)ins_model_params(t->model)->slab_count * sizeof(float);
     size_t n_slabs =
         2 + (size_t)t->optimizer->n_slots + (t->micro_grads ? 1 : 0) + (t->ema ? 1 : 0) + (t->previous ? 1 : 0);
-    size_t batch = (size_t)(t->options.n_micro * t->options.micro_rows * t->options.context) * 7 * 4;
+    size_t batch = (size_t)(t->options.n_micro * t->options.micro_rows * t->options.context) * 7 * sizeof(float);
     return ins_plan_arena_bytes(ins_train_graph_plan(t->graph)) + n_slabs * slab + batch;
 }

@@ -20,12 +20,12 @@ typedef struct ins_trainer_options {
     int64_t context;    /* columns of a row */
     int64_t micro_rows; /* rows of one run of the graph */
     int64_t n_micro;    /* runs a step: the step has micro_rows * n_micro rows */
-    bool intra_document;
-    double clip; /* largest gradient norm; 0 = no clipping */
-    double ema;  /* decay of the averaged weights; 0 = none */
+    double clip;        /* largest gradient norm; 0 = no clipping */
+    double ema;         /* decay of the averaged weights; 0 = none */
     int spike_action;
     double spike_z; /* a step whose loss or norm lies this many deviations above its running mean is a spike */
     uint64_t seed;
+    const char *const *source_names; /* of the mixture's sources, for messages; or NULL */
 } ins_trainer_options;
 
 /* Running mean and variance for the spike rule: exponential, warm after 32 values. */
@@ -46,11 +46,11 @@ typedef struct ins_trainer_state {
 } ins_trainer_state;
 
 typedef struct ins_step_report {
-    double loss;      /* mean NLL per target, nats */
-    double accuracy;  /* share of targets that were the arg max */
-    double grad_norm; /* before clipping */
-    double bits_per_byte;
-    int64_t targets, tokens;
+    double loss;          /* weighted mean NLL, nats: what is minimised */
+    double accuracy;      /* weighted share of targets that were the arg max */
+    double grad_norm;     /* before clipping */
+    double bits_per_byte; /* of the text that the targets stand for; 0 where the objective weighs targets */
+    int64_t targets, tokens, text_bytes;
     bool skipped;
 } ins_step_report;
 
@@ -70,10 +70,20 @@ ins_trainer_state *ins_trainer_get_state(ins_trainer *t);
 float *ins_trainer_weights(ins_trainer *t);
 float *ins_trainer_ema(ins_trainer *t);                /* NULL without averaging */
 float *const *ins_trainer_slots(const ins_trainer *t); /* optimizer slots, options.optimizer's n_slots of them */
-const float *ins_trainer_grads(const ins_trainer *t);
-const float *
-ins_trainer_previous(ins_trainer *t); /* weights before the last update; NULL until asked once before a step */
+
+/* What probes of the training itself look at: gradients of the last step and the weights before its update. Kept from
+ * the next step on once asked for; has_history says that they are there. A checkpoint that holds both slabs too makes
+ * them come back: the loader fills the slabs and sets the flag. */
+ins_status ins_trainer_keep_history(ins_trainer *t, ins_error *err);
+bool ins_trainer_has_history(const ins_trainer *t);
+void ins_trainer_set_history(ins_trainer *t, bool has_history);
+float *ins_trainer_grads(ins_trainer *t);
+float *ins_trainer_previous(ins_trainer *t); /* NULL unless kept */
+
+/* Read the micro-batches of the next step without running it, as ins_trainer_step does. */
+ins_status ins_trainer_read(ins_trainer *t, const ins_mixture *mixture, ins_error *err);
 const ins_batch *ins_trainer_batch(const ins_trainer *t, int64_t micro);
+
 double ins_trainer_flops(const ins_trainer *t); /* matmul + attention, of a whole step */
 size_t ins_trainer_bytes(const ins_trainer *t); /* arena + slabs + batches */
 

@@ -1,0 +1,46 @@
+/* train.json: see train_record.h. */
+#include "stage/train_record.h"
+
+#include <string.h>
+
+#include "base/file.h"
+#include "format/json.h"
+
+bool ins_train_record_read(const char *stage_dir, ins_train_record *out) {
+    char path[4200];
+    json_t *root = NULL;
+    ins_train_record r = {0};
+    const char *compute = NULL;
+    int64_t done = 0;
+    if (ins_path_join(stage_dir, "train.json", path, sizeof path, NULL) != INS_OK || !ins_file_exists(path))
+        return false;
+    if (ins_json_read_file(path, 1u << 16, &root, NULL) != INS_OK) return false;
+    bool fine = ins_json_get_int(root, "steps", &r.steps, NULL) == INS_OK && r.steps > 0 &&
+                ins_json_get_string(root, "compute", &compute, NULL) == INS_OK &&
+                ins_json_get_int(root, "done", &done, NULL) == INS_OK &&
+                ins_json_get_int(root, "tokens", &r.tokens, NULL) == INS_OK &&
+                ins_json_get_number(root, "flop", &r.flop, NULL) == INS_OK &&
+                ins_json_get_number(root, "peak_bytes", &r.peak_bytes, NULL) == INS_OK;
+    if (fine && strcmp(compute, ins_dtype_name(INS_DTYPE_BF16)) == 0) {
+        r.compute = INS_DTYPE_BF16;
+    } else {
+        r.compute = INS_DTYPE_F32;
+        fine = fine && strcmp(compute, ins_dtype_name(INS_DTYPE_F32)) == 0;
+    }
+    r.done = done != 0;
+    json_decref(root);
+    if (fine) *out = r;
+    return fine;
+}
+
+ins_status ins_train_record_write(const char *stage_dir, const ins_train_record *record, ins_error *err) {
+    char path[4200];
+    INS_TRY(ins_path_join(stage_dir, "train.json", path, sizeof path, err));
+    json_t *root = json_pack("{s:I, s:s, s:I, s:I, s:f, s:f}", "steps", (json_int_t)record->steps, "compute",
+                             ins_dtype_name(record->compute), "done", (json_int_t)record->done, "tokens",
+                             (json_int_t)record->tokens, "flop", record->flop, "peak_bytes", record->peak_bytes);
+    if (!root) return INS_FAIL(err, INS_NOMEM, "no memory for train.json");
+    ins_status status = ins_json_write_file(path, root, true, err);
+    json_decref(root);
+    return status;
+}
