@@ -286,11 +286,35 @@ static void test_bad_input(void **state) {
     drop(&f);
 }
 
+/* Every allocation failure gives an error, and the decoder goes on working. */
+static void test_out_of_memory(void **state) {
+    (void)state;
+    fixture f = make("{preset: llama, layers: 2, width: 32, heads: 4, vocab: 50}");
+    const int32_t ids[3] = {1, 2, 3}, *prompts[2] = {ids, ids};
+    const int64_t lens[2] = {3, 2};
+    uint64_t live = ins_mem_get_stats().live;
+    ins_status status = INS_NOMEM;
+    for (uint64_t k = 1; status != INS_OK && k < 5000; k++) {
+        ins_decoder *d = NULL;
+        ins_generated out[2] = {0};
+        ins_mem_fail_at(k);
+        status = ins_decoder_new(f.model, f.slab, INS_DTYPE_BF16, 2, 16, f.pool, &d, NULL);
+        if (status == INS_OK) status = ins_decoder_generate(d, prompts, lens, 2, &greedy, out, NULL);
+        ins_mem_fail_at(0);
+        for (int row = 0; row < 2; row++) ins_generated_free(&out[row]);
+        ins_decoder_free(d);
+        assert_int_equal(ins_mem_get_stats().live, live);
+    }
+    assert_int_equal(status, INS_OK);
+    drop(&f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_llama),     cmocka_unit_test(test_gpt2), cmocka_unit_test(test_variants),
-        cmocka_unit_test(test_one_layer), cmocka_unit_test(test_bf16), cmocka_unit_test(test_rows_are_independent),
-        cmocka_unit_test(test_seed),      cmocka_unit_test(test_ends), cmocka_unit_test(test_bad_input),
+        cmocka_unit_test(test_llama),         cmocka_unit_test(test_gpt2), cmocka_unit_test(test_variants),
+        cmocka_unit_test(test_one_layer),     cmocka_unit_test(test_bf16), cmocka_unit_test(test_rows_are_independent),
+        cmocka_unit_test(test_seed),          cmocka_unit_test(test_ends), cmocka_unit_test(test_bad_input),
+        cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -310,6 +310,33 @@ static void test_wrong_batch(void **state) {
     drop(&full);
 }
 
+/* Every allocation failure while a graph is made gives an error and leaks nothing. */
+static void test_out_of_memory(void **state) {
+    (void)state;
+    world w = make("{preset: llama, layers: 1, width: 32, heads: 1}", 1, "clm", NULL);
+    uint64_t live = ins_mem_get_stats().live;
+    const ins_train_graph_config config = {.model = w.model,
+                                           .objective = &w.objective,
+                                           .compute = INS_DTYPE_F32,
+                                           .n_rows = 1,
+                                           .n_cols = 8,
+                                           .weights = w.slab,
+                                           .grads = w.grads,
+                                           .pool = w.pool};
+    ins_status status = INS_NOMEM;
+    for (uint64_t k = 1; status != INS_OK && k < 5000; k++) {
+        ins_train_graph *tg = NULL;
+        ins_mem_fail_at(k);
+        status = ins_train_graph_new(&config, &tg, NULL);
+        ins_mem_fail_at(0);
+        if (status != INS_OK) assert_null(tg);
+        ins_train_graph_free(tg);
+        assert_int_equal(ins_mem_get_stats().live, live);
+    }
+    assert_int_equal(status, INS_OK);
+    drop(&w);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_packed_is_unpacked),
@@ -321,6 +348,7 @@ int main(void) {
         cmocka_unit_test(test_frozen),
         cmocka_unit_test(test_not_finite),
         cmocka_unit_test(test_wrong_batch),
+        cmocka_unit_test(test_out_of_memory),
     };
     make_docs();
     return cmocka_run_group_tests(tests, NULL, NULL);
