@@ -71,7 +71,8 @@ bool cli_open(cli *c, int *code);
 /* Print the messages of the last failure to stderr; the exit code. */
 int cli_fail(cli *c, instar_status status);
 /* Print a result (freed) to stdout, or the failure; the exit code. */
-int cli_finish(cli *c, instar_status status, char *text);
+/* text is a pointer so that the call that fills it may stand among the arguments. */
+int cli_finish(cli *c, instar_status status, char *const *text);
 /* A usage mistake that the library does not see. Returns 2. */
 int cli_usage_error(const cli *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 instar_format cli_format(const cli *c); /* --json or text */

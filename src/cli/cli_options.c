@@ -218,10 +218,10 @@ int cli_fail(cli *c, instar_status status) {
     return instar_exit_code(status);
 }
 
-int cli_finish(cli *c, instar_status status, char *text) {
+int cli_finish(cli *c, instar_status status, char *const *text) {
     cli_clear_progress(c);
-    if (text) fputs(text, stdout);
-    instar_free(text);
+    if (text && *text) fputs(*text, stdout);
+    if (text) instar_free(*text);
     return status == INSTAR_OK ? 0 : cli_fail(c, status);
 }
 

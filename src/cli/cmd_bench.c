@@ -18,7 +18,7 @@ static int run(cli *c) {
     if (strlen(config) != 1) return cli_usage_error(c, "--config must be A, B, C or D");
     if (!cli_open(c, &code)) return code;
     char *text = NULL;
-    return cli_finish(c, instar_bench_train(c->session, config[0], dtype, steps, cli_format(c), &text), text);
+    return cli_finish(c, instar_bench_train(c->session, config[0], dtype, steps, cli_format(c), &text), &text);
 }
 
 const cli_command cmd_bench = {"bench", "train --config A|B|C|D [--dtype f32|bf16] [--steps N]",

@@ -9,7 +9,7 @@ static int run(cli *c) {
     if (!cli_parse(c, options, 1, 1, &code) || !cli_open(c, &code)) return code;
     char *text = NULL;
     instar_recipe recipe = cli_recipe_of(c, &r);
-    return cli_finish(c, instar_check(c->session, &recipe, cli_format(c), &text), text);
+    return cli_finish(c, instar_check(c->session, &recipe, cli_format(c), &text), &text);
 }
 
 const cli_command cmd_check = {"check", "RECIPE [--set A.B=C]...",

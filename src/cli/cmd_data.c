@@ -20,7 +20,7 @@ static int run(cli *c) {
     char *text = NULL;
     instar_status status = stats ? instar_data_stats(c->session, c->words[1], cli_format(c), &text)
                                  : instar_data_head(c->session, c->words[1], split, n, cli_format(c), &text);
-    return cli_finish(c, status, text);
+    return cli_finish(c, status, &text);
 }
 
 const cli_command cmd_data = {"data", "stats|head PATH [--split S] [--n N]",

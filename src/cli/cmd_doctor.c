@@ -10,7 +10,7 @@ static int run(cli *c) {
         {0}};
     if (!cli_parse(c, options, 0, 0, &code) || !cli_open(c, &code)) return code;
     char *text = NULL;
-    return cli_finish(c, instar_doctor(c->session, &o, cli_format(c), &text), text);
+    return cli_finish(c, instar_doctor(c->session, &o, cli_format(c), &text), &text);
 }
 
 const cli_command cmd_doctor = {"doctor", "[--cache] [--no-speed] [--json]", "What this machine is, can and lacks",

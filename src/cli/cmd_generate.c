@@ -19,7 +19,7 @@ static int run(cli *c) {
         {0}};
     if (!cli_parse(c, options, 1, 1, &code) || !cli_open(c, &code)) return code;
     char *text = NULL;
-    return cli_finish(c, instar_generate(c->session, c->words[0], &o, cli_format(c), &text), text);
+    return cli_finish(c, instar_generate(c->session, c->words[0], &o, cli_format(c), &text), &text);
 }
 
 const cli_command cmd_generate = {"generate", "MODEL [--prompt TEXT | --ids '[1,2]'] [--max-tokens N] [--greedy]",

@@ -19,7 +19,7 @@ static int run(cli *c) {
     if (!cli_open(c, &code)) return code;
     char *text = NULL;
     return cli_finish(
-        c, instar_help(c->session, c->words[0], c->n_words > 1 ? c->words[1] : NULL, cli_format(c), &text), text);
+        c, instar_help(c->session, c->words[0], c->n_words > 1 ? c->words[1] : NULL, cli_format(c), &text), &text);
 }
 
 const cli_command cmd_help = {"help", "[COMMAND | FAMILY [NAME]]",

@@ -12,7 +12,7 @@ static int run(cli *c) {
     if (!cli_parse(c, options, 1, 1, &code) || !cli_open(c, &code)) return code;
     char *text = NULL;
     instar_format format = csv ? INSTAR_CSV : cli_format(c);
-    return cli_finish(c, instar_metrics(c->session, c->words[0], name, stage, format, &text), text);
+    return cli_finish(c, instar_metrics(c->session, c->words[0], name, stage, format, &text), &text);
 }
 
 const cli_command cmd_metrics = {"metrics", "RUN [--name GLOB] [--stage GLOB] [--csv]", "Print what a run has measured",

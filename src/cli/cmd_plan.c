@@ -10,7 +10,7 @@ static int run(cli *c) {
     if (!cli_parse(c, options, 1, 1, &code) || !cli_open(c, &code)) return code;
     char *text = NULL;
     instar_recipe recipe = cli_recipe_of(c, &r);
-    return cli_finish(c, instar_plan(c->session, &recipe, cli_format(c), &text), text);
+    return cli_finish(c, instar_plan(c->session, &recipe, cli_format(c), &text), &text);
 }
 
 const cli_command cmd_plan = {"plan", "RECIPE [--set A.B=C]... [--json]",

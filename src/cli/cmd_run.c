@@ -30,7 +30,7 @@ static int run(cli *c) {
                 c->command_line ? c->command_line : "run the same command again");
         return 130;
     }
-    code = cli_finish(c, status, text);
+    code = cli_finish(c, status, &text);
     return code == 0 && strict && !all_shown ? 1 : code;
 }
 

@@ -11,7 +11,7 @@ static int run(cli *c) {
     if (!cli_parse(c, options, 2, 2, &code) || !cli_open(c, &code)) return code;
     char *text = NULL;
     instar_recipe recipe = cli_recipe_of(c, &r);
-    return cli_finish(c, instar_show_batch(c->session, &recipe, c->words[1], rows, c->colour_out, &text), text);
+    return cli_finish(c, instar_show_batch(c->session, &recipe, c->words[1], rows, c->colour_out, &text), &text);
 }
 
 const cli_command cmd_show_batch = {"show-batch", "RECIPE STAGE [--rows N]",

@@ -28,7 +28,7 @@ static int run(cli *c) {
     o.work_dir = work;
     char *text = NULL;
     instar_recipe recipe = cli_recipe_of(c, &r);
-    return cli_finish(c, instar_verify_resume(c->session, &recipe, &o, cli_format(c), &text), text);
+    return cli_finish(c, instar_verify_resume(c->session, &recipe, &o, cli_format(c), &text), &text);
 }
 
 const cli_command cmd_verify_resume = {

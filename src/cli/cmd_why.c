@@ -13,7 +13,7 @@ static int run(cli *c) {
     if (!cli_parse(c, options, 2, 2, &code) || !cli_open(c, &code)) return code;
     char *text = NULL;
     instar_recipe recipe = cli_recipe_of(c, &r);
-    return cli_finish(c, instar_why(c->session, &recipe, dir, c->words[1], cli_format(c), &text), text);
+    return cli_finish(c, instar_why(c->session, &recipe, dir, c->words[1], cli_format(c), &text), &text);
 }
 
 const cli_command cmd_why = {"why", "RECIPE STAGE [--dir RUN] [--set A.B=C]...",

@@ -30,13 +30,12 @@ static void install_signals(void) {
 
 /* All words of the command, for the record of the run. */
 static char *join_words(int argc, char **argv) {
-    size_t size = 1;
-    for (int i = 0; i < argc; i++) size += strlen(argv[i]) + 1;
-    char *line = calloc(size, 1);
-    for (int i = 0; line && i < argc; i++) {
-        strcat(line, i ? argv[i] : "instar");
-        if (i + 1 < argc) strcat(line, " ");
-    }
+    size_t size = sizeof "instar", used = 0;
+    for (int i = 1; i < argc; i++) size += strlen(argv[i]) + 1;
+    char *line = malloc(size);
+    if (!line) return NULL;
+    used += (size_t)snprintf(line, size, "instar");
+    for (int i = 1; i < argc; i++) used += (size_t)snprintf(line + used, size - used, " %s", argv[i]);
     return line;
 }
 
