@@ -60,7 +60,22 @@ static bool list_has_origin(const char *dir, char *const *names, int64_t n, cons
 
 typedef struct list_counts {
     int64_t packages, english, translated;
+    int64_t alone; /* Packages lists without the English descriptions of the same archive */
 } list_counts;
+
+/* "..._main_binary-amd64_Packages" has its descriptions in "..._main_i18n_Translation-en". */
+static bool is_alone(char *const *names, int64_t n, const char *packages) {
+    const char *cut = strstr(packages, "_binary-");
+    if (!cut) return false;
+    size_t prefix = (size_t)(cut - packages);
+    for (int64_t i = 0; i < n; i++) {
+        if (strncmp(names[i], packages, prefix) == 0 && strncmp(names[i] + prefix, "_i18n_", 6) == 0 &&
+            is_translation(names[i], "en")) {
+            return false;
+        }
+    }
+    return true;
+}
 
 static ins_status lists_in(const char *dir, const ins_apt_source *source, ins_files *out, list_counts *counts,
                            ins_error *err) {
@@ -79,11 +94,18 @@ static ins_status lists_in(const char *dir, const ins_apt_source *source, ins_fi
         status = ins_path_join(dir, names[i], path, sizeof path, err);
         if (status == INS_OK) status = ins_files_push(out, path, err);
         counts->packages += packages;
+        counts->alone += packages && is_alone(names, n, names[i]);
         counts->english += english;
         counts->translated += translated;
     }
     ins_names_free(names, n);
     return status;
+}
+
+/* An update that broke off must not pass for a small archive. Archives of others may have no descriptions at all, so
+ * that only those of a given origin are held to it. */
+static bool is_whole(const ins_apt_source *source, const list_counts *counts) {
+    return counts->packages && counts->translated && (!source->origin || counts->alone == 0);
 }
 
 static ins_status fetch_lists(const ins_apt_source *source, const ins_log *log, ins_files *out, list_counts *counts,
@@ -95,10 +117,15 @@ static ins_status fetch_lists(const ins_apt_source *source, const ins_log *log, 
     INS_TRY(ins_place_downloads(name, dir, sizeof dir, err));
     INS_TRY(ins_path_join(dir, "lists", lists, sizeof lists, err));
     INS_TRY(lists_in(lists, source, out, counts, err));
-    if (counts->packages && counts->translated) return INS_OK;
+    if (is_whole(source, counts)) return INS_OK;
     ins_files_free(out);
     INS_TRY(ins_apt_update(dir, languages, log, err));
-    return lists_in(lists, source, out, counts, err);
+    INS_TRY(lists_in(lists, source, out, counts, err));
+    if (!counts->translated || is_whole(source, counts)) return INS_OK;
+    INS_FAIL(err, INS_ENV, "%lld of %lld package lists came without their descriptions", (long long)counts->alone,
+             (long long)counts->packages);
+    ins_error_hint(err, "the network or the mirror failed: run it again");
+    return INS_ENV;
 }
 
 static ins_status no_lists(const ins_apt_source *source, const list_counts *counts, ins_error *err) {

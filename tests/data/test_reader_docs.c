@@ -131,8 +131,8 @@ static void make_module(const char *name, const char *driver, bool wide, const c
 }
 
 static const char *const commentary[] = {
-    "<title type=\"x-s\">Psalm 1</title> <div sID=\"g1\" type=\"x-p\"/><hi type=\"bold\">Verse 1.</hi> Blessed &amp; "
-    "happy.<note>not this</note><div eID=\"g1\" type=\"x-p\"/> Next.",
+    ("<title type=\"x-s\">Psalm 1</title> <div sID=\"g1\" type=\"x-p\"/><hi type=\"bold\">Verse 1.</hi> Blessed &amp; "
+     "happy.<note>not this</note><div eID=\"g1\" type=\"x-p\"/> Next."),
     "<chapter n=\"2\" osisID=\"Ps.2\" sID=\"Ps.2\"/>",
     "ter n=\"2\"/> Why do the heathen rage? <l>line one</l><l>line two</l> <q",
 };
