@@ -6,6 +6,7 @@ typedef struct gemm_job {
     const ins_gemm_batch *batch;
     int64_t mb, nb;   /* rows and columns of a block */
     int64_t n_m, n_n; /* blocks down and across */
+    bool across;      /* neighbouring tasks share rows of A rather than columns of B */
 } gemm_job;
 
 /* Where a tile's sums go: C or the f32 block that becomes a bf16 C. */
@@ -124,8 +125,8 @@ static void gemm_tile_cols(int64_t rows, const float *mat_a, const float *mat_b,
 
 /* Packed operands of a block: A and B of one stretch of k. */
 typedef struct gemm_buffers {
-    _Alignas(64) float mat_a[GEMM_MB * GEMM_LDA];
-    _Alignas(64) float mat_b[GEMM_NB * GEMM_KC];
+    _Alignas(64) float mat_a[GEMM_MB * GEMM_LDA]; /* (GEMM_MB / MR + 1) * GEMM_TILE_A is less */
+    _Alignas(64) float mat_b[GEMM_NB / NR * GEMM_TILE_B];
 } gemm_buffers;
 
 /* Rows [row, row + mb), columns [col, col + nb) of one batch item. */
@@ -142,7 +143,7 @@ typedef struct gemm_block {
 static void gemm_stretch(const gemm_block *block, const gemm_buffers *packed, int64_t units, const float *bias,
                          bool add) {
     for (int64_t j = 0; j < block->nb; j += NR) {
-        const float *sliver = packed->mat_b + j * GEMM_KC;
+        const float *sliver = packed->mat_b + j / NR * GEMM_TILE_B;
         float init[NR] = {0};
         gemm_tile tile = {.ld = block->ld, .cols = ins_min_i64(NR, block->nb - j), .add = add, .init = init};
         if (bias) memcpy(init, bias + j, (size_t)tile.cols * 4);
@@ -150,7 +151,7 @@ static void gemm_stretch(const gemm_block *block, const gemm_buffers *packed, in
             int64_t rows = ins_min_i64(MR, block->mb - i);
             tile.dst = block->dst + i * block->ld + j;
             if (block->args->trans_a)
-                gemm_tile_cols(rows, packed->mat_a + i * GEMM_KC, sliver, units, &tile);
+                gemm_tile_cols(rows, packed->mat_a + i / MR * GEMM_TILE_A, sliver, units, &tile);
             else
                 gemm_tile_rows(rows, packed->mat_a + i * GEMM_LDA, sliver, units, &tile);
         }
@@ -178,7 +179,8 @@ static void gemm_task(void *arg, int64_t task, int thread) {
     const gemm_job *job = arg;
     const ins_gemm_args *args = job->args;
     int64_t blocks = job->n_m * job->n_n, item = task / blocks, at = task % blocks;
-    gemm_block block = {.args = args, .row = at % job->n_m * job->mb, .col = at / job->n_m * job->nb};
+    int64_t down = job->across ? at / job->n_n : at % job->n_m, right = job->across ? at % job->n_n : at / job->n_m;
+    gemm_block block = {.args = args, .row = down * job->mb, .col = right * job->nb};
     block.mb = ins_min_i64(job->mb, args->m - block.row), block.nb = ins_min_i64(job->nb, args->n - block.col);
     block.op_a = (gemm_operand){ins_at(args->a, args->dtype_a, item * job->batch->stride_a), args->lda, args->dtype_a};
     block.op_b = (gemm_operand){ins_at(args->b, args->dtype_b, item * job->batch->stride_b), args->ldb, args->dtype_b};
@@ -198,22 +200,35 @@ static void gemm_task(void *arg, int64_t task, int thread) {
         cpu_store(args->dtype_c, block_c + i * GEMM_NB, args->c, at_c + i * args->ldc, block.nb);
 }
 
-/* The grid of blocks, by shape alone: as few blocks as the buffers allow, then more until there is work for many
- * threads (about 4 MFLOP a block at least), an even number where that is cheap. */
+/* Cycles, roughly, that a grid takes on a few cores: sums at 16 a cycle, waiting for the last blocks (mean over 2, 4
+ * and 8 cores), packing A once per column of blocks and B once per row of blocks, and a hand-over per block. */
+static double gemm_grid_cost(const ins_gemm_args *args, int64_t batch, int64_t n_m, int64_t n_n) {
+    int64_t blocks = n_m * n_n * batch;
+    double m = (double)args->m, n = (double)args->n, k = (double)args->k + 16, waiting = 0;
+    for (int64_t cores = 2; cores <= 8; cores *= 2)
+        waiting += (double)(ins_ceil_div(blocks, cores) * cores) / (double)blocks / 3;
+    double packing = m * k * (double)n_n * 0.25 + n * k * (double)n_m * (args->trans_b ? 0.4 : 0.25);
+    return (double)batch * (m * n * k / 16 + packing) * waiting + 2000.0 * (double)blocks;
+}
+
+/* The grid of blocks, a function of the shape alone. */
 static void gemm_grid(gemm_job *job) {
     const ins_gemm_args *args = job->args;
-    double flops = 2.0 * (double)args->m * (double)args->n * (double)args->k;
-    int64_t wanted = flops > 64e6 ? 16 : (int64_t)(flops / 4e6) + 1;
-    wanted = ins_ceil_div(wanted, job->batch->batch);
-    job->n_m = ins_ceil_div(args->m, GEMM_MB);
-    int64_t max_n = ins_ceil_div(args->n, 128), max_m = ins_ceil_div(args->m, 128);
-    job->n_n = ins_max_i64(ins_ceil_div(args->n, GEMM_NB), ins_min_i64(max_n, ins_ceil_div(wanted, job->n_m)));
-    if (job->n_m * job->n_n < wanted)
-        job->n_m = ins_max_i64(job->n_m, ins_min_i64(max_m, ins_ceil_div(wanted, job->n_n)));
-    if (job->n_m * job->n_n % 2 && job->n_m * job->n_n > 1 && job->n_n < max_n) job->n_n++;
+    int64_t min_m = ins_ceil_div(args->m, GEMM_MB), min_n = ins_ceil_div(args->n, GEMM_NB);
+    int64_t max_m = ins_max_i64(min_m, ins_ceil_div(args->m, 4 * MR)), max_n = ins_max_i64(min_n, args->n / (2 * NR));
+    double best = 0;
+    job->n_m = 0;
+    for (int64_t n_m = min_m; n_m <= ins_min_i64(max_m, min_m + 15); n_m++)
+        for (int64_t n_n = min_n; n_n <= ins_min_i64(max_n, min_n + 15); n_n++) {
+            double cost = gemm_grid_cost(args, job->batch->batch, n_m, n_n);
+            if (job->n_m && cost >= best) continue;
+            best = cost, job->n_m = n_m, job->n_n = n_n;
+        }
     job->mb = ins_ceil_div(args->m, job->n_m);
     job->nb = ins_ceil_div(ins_ceil_div(args->n, job->n_n), NR) * NR;
     job->n_m = ins_ceil_div(args->m, job->mb), job->n_n = ins_ceil_div(args->n, job->nb);
+    /* What neighbours share comes from memory once; the other operand comes once per row or column of blocks. */
+    job->across = args->m * (job->n_n - 1) > args->n * (job->n_m - 1);
 }
 
 static void gemm_run(const ins_gemm_args *args, const ins_gemm_batch *batch, ins_pool *pool) {

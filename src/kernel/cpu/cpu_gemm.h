@@ -6,8 +6,8 @@
  * on m, n, the block or the thread: a row's result is the same in any batch.
  *
  * A "unit" is 4 bytes of one row or column: one f32, or with INS_CPU_BF16_DOT two neighbours in k as bf16.
- *   packed A, rows kept: [row][GEMM_LDA]     packed A, transposed source: [tile of MR rows][k][MR]
- *   packed B: [sliver of NR columns][GEMM_KC][NR]
+ *   packed A, rows kept: [row][GEMM_LDA]     packed A, transposed source: [tile of MR rows, GEMM_TILE_A apart][k][MR]
+ *   packed B: [sliver of NR columns, GEMM_TILE_B apart][k][NR]
  */
 #ifndef INS_KERNEL_CPU_CPU_GEMM_H
 #define INS_KERNEL_CPU_CPU_GEMM_H
@@ -30,6 +30,9 @@
 #define GEMM_NB 256 /* columns of a block */
 /* Row stride of packed A: not a power of two, so that the rows of a tile do not share cache sets. */
 #define GEMM_LDA (GEMM_KC + 16)
+/* Distance of packed tiles of A and slivers of B, padded for the same reason. */
+#define GEMM_TILE_A (MR * GEMM_KC + 16)
+#define GEMM_TILE_B (NR * GEMM_KC + 16)
 
 #ifdef INS_CPU_BF16_DOT
 #define UNIT_K 2 /* values of k in a unit */
@@ -45,7 +48,7 @@ typedef struct gemm_operand {
 
 /* Rows [row, row + n) and values [k0, k0 + kc) of k of an A stored [m,k]; an odd end of k is filled with 0. */
 void INS_CPU(ins_gemm_pack_a)(const gemm_operand *src, int64_t row, int64_t n, int64_t k0, int64_t kc, float *dst);
-/* The same from an A stored [k,m], into tiles of MR rows ([tile][GEMM_KC][MR]). */
+/* The same from an A stored [k,m], into tiles of MR rows. */
 void INS_CPU(ins_gemm_pack_at)(const gemm_operand *src, int64_t row, int64_t n, int64_t k0, int64_t kc, float *dst);
 /* Columns [col, col + n) of a B stored [k,n] into slivers; columns past n become 0. */
 void INS_CPU(ins_gemm_pack_b)(const gemm_operand *src, int64_t col, int64_t n, int64_t k0, int64_t kc, float *dst);

@@ -10,9 +10,20 @@ static inline const char *gemm_at(const gemm_operand *src, int64_t at) {
     return (const char *)src->base + at * (int64_t)gemm_size(src->dtype);
 }
 
+/* Pieces of rows of the source are far apart, so that the hardware sees no stream in them: ask for the lines that will
+ * be read some rows later, into L2: the few slots for L1 misses would stall the copy. */
+#define GEMM_AHEAD 6
+INS_INLINE void gemm_prefetch(const gemm_operand *src, const char *line, int64_t rows, int64_t n) {
+    int64_t row_bytes = src->ld * (int64_t)gemm_size(src->dtype), bytes = n * (int64_t)gemm_size(src->dtype);
+    const char *ahead = line + GEMM_AHEAD * rows * row_bytes;
+    for (int64_t r = 0; r < rows; r++, ahead += row_bytes)
+        for (int64_t at = 0; at < bytes; at += 64) __builtin_prefetch(ahead + at, 0, 1);
+}
+
 void INS_CPU(ins_gemm_pack_a)(const gemm_operand *src, int64_t row, int64_t n, int64_t k0, int64_t kc, float *dst) {
     for (int64_t i = 0; i < n; i++, dst += GEMM_LDA) {
         int64_t at = (row + i) * src->ld + k0;
+        gemm_prefetch(src, gemm_at(src, at), 1, kc);
 #ifdef INS_CPU_BF16_DOT
         if (kc & 1) memset(dst + kc / 2, 0, 4);
         memcpy(dst, gemm_at(src, at), (size_t)kc * 2);
@@ -43,9 +54,10 @@ void INS_CPU(ins_gemm_pack_at)(const gemm_operand *src, int64_t row, int64_t n, 
     for (int64_t p = 0; p < kc; p += UNIT_K) {
         const char *line = gemm_at(src, (k0 + p) * src->ld + row);
         const char *next = p + 1 < kc ? line + src->ld * (int64_t)gemm_size(src->dtype) : NULL;
+        gemm_prefetch(src, line, UNIT_K, n);
         int64_t step = MR * (int64_t)gemm_size(src->dtype), i = 0;
         float *tile = dst + p / UNIT_K * MR;
-        for (; i + MR <= n; i += MR, tile += MR * GEMM_KC) {
+        for (; i + MR <= n; i += MR, tile += GEMM_TILE_A) {
             gemm_units(src->dtype, line, next, MR, tile);
             line += step;
             if (next) next += step;
@@ -58,14 +70,15 @@ void INS_CPU(ins_gemm_pack_b)(const gemm_operand *src, int64_t col, int64_t n, i
     for (int64_t p = 0; p < kc; p += UNIT_K, dst += NR) {
         const char *line = gemm_at(src, (k0 + p) * src->ld + col);
         const char *next = p + 1 < kc ? line + src->ld * (int64_t)gemm_size(src->dtype) : NULL;
+        gemm_prefetch(src, line, UNIT_K, n);
         int64_t step = NR * (int64_t)gemm_size(src->dtype), j = 0;
         for (; j + NR <= n; j += NR, line += step) {
-            gemm_units(src->dtype, line, next, NR, dst + j * GEMM_KC);
+            gemm_units(src->dtype, line, next, NR, dst + j / NR * GEMM_TILE_B);
             if (next) next += step;
         }
         if (j == n) continue;
-        memset(dst + j * GEMM_KC, 0, NR * 4);
-        gemm_units(src->dtype, line, next, n - j, dst + j * GEMM_KC);
+        memset(dst + j / NR * GEMM_TILE_B, 0, NR * 4);
+        gemm_units(src->dtype, line, next, n - j, dst + j / NR * GEMM_TILE_B);
     }
 }
 
@@ -106,8 +119,8 @@ static void gemm_pack_bt_sliver(const gemm_operand *src, int64_t col, int64_t k0
 
 void INS_CPU(ins_gemm_pack_bt)(const gemm_operand *src, int64_t col, int64_t n, int64_t k0, int64_t kc, float *dst) {
     int64_t j = 0;
-    for (; j + NR <= n; j += NR) gemm_pack_bt_sliver(src, col + j, k0, kc, dst + j * GEMM_KC);
+    for (; j + NR <= n; j += NR) gemm_pack_bt_sliver(src, col + j, k0, kc, dst + j / NR * GEMM_TILE_B);
     if (j == n) return;
-    memset(dst + j * GEMM_KC, 0, (size_t)ins_ceil_div(kc, UNIT_K) * NR * 4);
-    gemm_pack_bt_edge(src, col + j, n - j, k0, kc, dst + j * GEMM_KC);
+    memset(dst + j / NR * GEMM_TILE_B, 0, (size_t)ins_ceil_div(kc, UNIT_K) * NR * 4);
+    gemm_pack_bt_edge(src, col + j, n - j, k0, kc, dst + j / NR * GEMM_TILE_B);
 }
