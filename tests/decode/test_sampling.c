@@ -128,6 +128,7 @@ static void test_options(void **state) {
     ins_arena *arena = ins_arena_new(0);
     ins_sampling o;
     ins_diag diag = {0};
+    assert_true(ins_opt_table_check(&ins_sampling_table, &diag));
     assert_true(ins_opt_parse(&ins_sampling_table, NULL, &o, arena, NULL, &diag));
     assert_true(o.temperature == 1 && o.top_k == 0 && o.top_p == 1 && o.min_p == 0 && o.repetition_penalty == 1);
     assert_int_equal(o.max_tokens, 128);

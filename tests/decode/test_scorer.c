@@ -15,7 +15,7 @@ typedef struct fixture {
 
 static fixture *make(void) {
     fixture *f = calloc(1, sizeof *f);
-    f->model = model_from("{preset: llama, layers: 2, width: 64, heads: 4, vocab: 50, init_std: 0.2}", 0);
+    f->model = model_from("{preset: llama, layers: 2, width: 64, heads: 4, ff: 1100, vocab: 50, init_std: 0.1}", 0);
     OK(ins_slab_new(ins_model_params(f->model), &f->slab, err));
     OK(ins_pool_new(2, &f->pool, err));
     OK(ins_model_init(f->model, 3, f->slab, f->pool, err));
@@ -34,10 +34,14 @@ static void drop(fixture *f) {
     free(f);
 }
 
-static ins_scorer *scorer(const fixture *f, int64_t n_rows, ins_pool *pool) {
+static ins_scorer *scorer_in(const fixture *f, ins_dtype compute, int64_t n_rows, ins_pool *pool) {
     ins_scorer *s = NULL;
-    OK(ins_scorer_new(f->model, f->slab, INS_DTYPE_F32, n_rows, MAX_LEN, pool, &s, err));
+    OK(ins_scorer_new(f->model, f->slab, compute, n_rows, MAX_LEN, pool, &s, err));
     return s;
+}
+
+static ins_scorer *scorer(const fixture *f, int64_t n_rows, ins_pool *pool) {
+    return scorer_in(f, INS_DTYPE_F32, n_rows, pool);
 }
 
 static void test_equals_logits(void **state) {
@@ -73,11 +77,10 @@ static void test_equals_logits(void **state) {
 }
 
 /* Batches of 1 and 64, two threads and one, any order: equal bits. */
-static void test_batch_does_not_matter(void **state) {
-    (void)state;
+static void check_batches(ins_dtype compute) {
     fixture *f = make();
     double one[N], logprob;
-    ins_scorer *single = scorer(f, 1, NULL), *many = scorer(f, 64, f->pool);
+    ins_scorer *single = scorer_in(f, compute, 1, NULL), *many = scorer_in(f, compute, 64, f->pool);
     OK(ins_scorer_run(single, f->items, N, err));
     for (int i = 0; i < N; i++) one[i] = f->items[i].logprob;
     OK(ins_scorer_run(many, f->items, N, err));
@@ -95,6 +98,12 @@ static void test_batch_does_not_matter(void **state) {
     ins_scorer_free(single);
     ins_scorer_free(many);
     drop(f);
+}
+
+static void test_batch_does_not_matter(void **state) {
+    (void)state;
+    check_batches(INS_DTYPE_F32);
+    check_batches(INS_DTYPE_BF16);
 }
 
 /* Longer items keep their end; a context that is cut away leaves one token. */

@@ -156,6 +156,22 @@ static void test_derived_training(void **state) {
     assert_int_equal(ins_derive_layers(INT64_MAX, 1000), 64);
 }
 
+/* Every table of these rooms: names, help, defaults in range. */
+static void test_tables(void **state) {
+    (void)state;
+    ins_diag diag = {0};
+    if (!ins_opt_table_check(&ins_model_table, &diag)) fail_msg("%s", diag.items[0].text);
+    for (int f = 0; ins_families[f]; f++) {
+        for (int64_t i = 0; i < ins_families[f]->n; i++) {
+            const ins_component *c = ins_families[f]->items[i];
+            assert_string_equal(c->family, ins_families[f]->name);
+            assert_true(c->summary && c->version > 0);
+            if (c->options && !ins_opt_table_check(c->options, &diag)) fail_msg("%s: %s", c->name, diag.items[0].text);
+        }
+    }
+    ins_diag_free(&diag);
+}
+
 static void test_precision(void **state) {
     (void)state;
     ins_dtype compute = INS_DTYPE_I8;
@@ -182,6 +198,7 @@ int main(void) {
         cmocka_unit_test(test_problems),
         cmocka_unit_test(test_new_checks),
         cmocka_unit_test(test_derived_training),
+        cmocka_unit_test(test_tables),
         cmocka_unit_test(test_precision),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
