@@ -219,16 +219,13 @@ static ins_status no_package(const char *package, ins_error *err) {
 
 ins_status ins_debpkg_files(const char *package, const char *const *patterns, bool fetch, const ins_log *log,
                             ins_files *files, ins_error *err) {
-    char dir[PATH_MAX], root[PATH_MAX];
+    char dir[PATH_MAX], root[PATH_MAX], name[128];
     INS_TRY(check_name(package, err));
     int64_t before = files->n;
     INS_TRY(installed_files(package, patterns, files, err));
     if (files->n > before) return INS_OK;
-    INS_TRY(ins_place_downloads("deb", dir, sizeof dir, err));
-    size_t used = strlen(dir);
-    if ((size_t)snprintf(dir + used, sizeof dir - used, "/%s", package) >= sizeof dir - used) {
-        return INS_FAIL(err, INS_ENV, "the path of the cache folder is too long");
-    }
+    snprintf(name, sizeof name, "deb/%s", package);
+    INS_TRY(ins_place_downloads_path(name, dir, sizeof dir, err));
     if (!ins_dir_exists(dir)) {
         if (!fetch) return no_package(package, err);
         INS_TRY(fetch_package(package, dir, log, err));

@@ -12,7 +12,7 @@ static const char *environment(const char *name) {
     return value && *value ? value : NULL;
 }
 
-ins_status ins_place_downloads(const char *name, char *buf, size_t size, ins_error *err) {
+ins_status ins_place_downloads_path(const char *name, char *buf, size_t size, ins_error *err) {
     const char *cache = environment("INSTAR_CACHE"), *xdg = environment("XDG_CACHE_HOME"), *home = environment("HOME");
     int n;
     if (cache) {
@@ -27,6 +27,11 @@ ins_status ins_place_downloads(const char *name, char *buf, size_t size, ins_err
         return INS_ENV;
     }
     if (n < 0 || (size_t)n >= size) return INS_FAIL(err, INS_ENV, "the path of the cache folder is too long");
+    return INS_OK;
+}
+
+ins_status ins_place_downloads(const char *name, char *buf, size_t size, ins_error *err) {
+    INS_TRY(ins_place_downloads_path(name, buf, size, err));
     return ins_dir_make(buf, err);
 }
 

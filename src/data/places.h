@@ -5,7 +5,9 @@
 
 #include "base/status.h"
 
-/* CACHE/downloads/<name>, made if need be; CACHE = $INSTAR_CACHE, $XDG_CACHE_HOME/instar or ~/.cache/instar. */
+/* CACHE/downloads/<name>; CACHE = $INSTAR_CACHE, $XDG_CACHE_HOME/instar or ~/.cache/instar. */
+ins_status ins_place_downloads_path(const char *name, char *buf, size_t size, ins_error *err);
+/* The same, made if need be. */
 ins_status ins_place_downloads(const char *name, char *buf, size_t size, ins_error *err);
 
 /* "data:ID/REST" becomes $INSTAR_DATA/ID/REST; any other path stays as it is. INS_ENV when INSTAR_DATA is not set or

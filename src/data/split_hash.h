@@ -5,7 +5,8 @@
 #include "base/hash.h"
 #include "data/document.h"
 
-/* Keys of different purposes are different streams: a sample of a corpus does not disturb its split. */
+/* Keys of different purposes are different streams: a sample of a corpus does not disturb its split. A reader's share
+ * takes INS_HASH_SAMPLE itself (so equal groups of two sources are drawn together), step sample the keys after it. */
 #define INS_HASH_SPLIT  UINT64_C(0x73706c6974)
 #define INS_HASH_SAMPLE UINT64_C(0x73616d706c65)
 

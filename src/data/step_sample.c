@@ -44,7 +44,7 @@ static ins_status sample_apply(void *state, ins_document *doc, ins_step_verdict 
     (void)err;
     const sample_options *o = state;
     const ins_field *group = ins_document_group(doc, o->field);
-    bool keep = group && ins_group_number(group, INS_HASH_SAMPLE + (uint64_t)o->seed) < o->share;
+    bool keep = group && ins_group_number(group, INS_HASH_SAMPLE + 1 + (uint64_t)o->seed) < o->share;
     *verdict = keep ? INS_STEP_KEEP : INS_STEP_DROP;
     *reason = "sample: not drawn";
     return INS_OK;
