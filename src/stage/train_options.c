@@ -195,11 +195,11 @@ static const ins_opt_row rows[] = {
      .type = INS_OPT_DURATION,
      .offset = ROW(resume_every),
      .def = "20s",
-     .min = 0.1,
+     .min = 0,
      .max = 1e6,
      .unit = "s",
      .flags = INS_OPT_NO_HASH,
-     .help = "Time between the checkpoints from which a killed stage goes on."},
+     .help = "Time between the checkpoints from which a killed stage goes on; 0 = one every step."},
     {0},
 };
 #undef ROW

@@ -27,7 +27,8 @@ typedef struct run_kit {
     int64_t n_records, cap_records;
     int n_flushes;
     volatile int stop;
-    int stop_after; /* > 0: the n-th progress call asks to stop */
+    const char *stop_metric; /* ask to stop when this metric is recorded ... */
+    int64_t stop_step;       /* ... for this step or a later one */
     int n_progress;
     char last_message[1024];
     ins_stage_result result;
@@ -45,6 +46,7 @@ static inline ins_status run_add(run_kit *kit, int64_t step, int64_t tokens, con
         kit->records = realloc(kit->records, (size_t)kit->cap_records * sizeof *kit->records);
     }
     run_record *r = &kit->records[kit->n_records++];
+    if (kit->stop_metric && step >= kit->stop_step && strcmp(name, kit->stop_metric) == 0) kit->stop = 1;
     *r = (run_record){.step = step, .tokens = tokens, .value = value, .text = text ? strdup(text) : NULL};
     snprintf(r->name, sizeof r->name, "%s", name);
     return INS_OK;
@@ -105,7 +107,6 @@ static inline void run_message(void *arg, ins_log_level level, const char *text)
 static inline void run_progress(void *arg, const ins_progress *p) {
     run_kit *kit = arg;
     kit->n_progress++;
-    if (kit->stop_after > 0 && kit->n_progress >= kit->stop_after) kit->stop = 1;
     if (getenv("INS_TEST_VERBOSE")) fprintf(stderr, "    %s %g/%g %s\n", p->what, p->done, p->total, p->detail);
 }
 
@@ -204,6 +205,67 @@ static inline void run_stage_ok(run_kit *kit, const char *kind, const char *name
         char text[2048];
         ins_error_format(&kit->err, text, sizeof text);
         fail_msg("%s: %s", name, text);
+    }
+}
+
+/* ---- comparing two train stages ---- */
+
+/* The manifest of a checkpoint: it holds the hash of every file. */
+static inline const char *run_manifest(run_kit *kit, const char *stage, int64_t step) {
+    const char *file = ins_arena_printf(kit->arena, "checkpoints/step-%09lld/manifest.json", (long long)step);
+    ins_str text = {0};
+    ins_status status = ins_file_read(run_path(kit, stage, file), 1 << 20, &text, &kit->err);
+    if (status != INS_OK) fail_msg("%s", kit->err.text);
+    const char *copy = ins_arena_strdup(kit->arena, text.data);
+    ins_str_free(&text);
+    return copy;
+}
+
+/* Equal checkpoints at every kept step, byte for byte. */
+static inline void run_assert_same_checkpoints(run_kit *kit, const char *one, const char *other) {
+    int64_t *steps = NULL, *other_steps = NULL, n = 0, n_other = 0;
+    assert_ok(ins_checkpoint_list(run_dir(kit, one), &steps, &n, NULL));
+    assert_ok(ins_checkpoint_list(run_dir(kit, other), &other_steps, &n_other, NULL));
+    assert_true(n > 1);
+    assert_int_equal(n, n_other);
+    for (int64_t i = 0; i < n; i++) {
+        assert_int_equal(steps[i], other_steps[i]);
+        assert_string_equal(run_manifest(kit, one, steps[i]), run_manifest(kit, other, steps[i]));
+    }
+    ins_free(steps);
+    ins_free(other_steps);
+}
+
+typedef struct run_list {
+    run_record *records;
+    int64_t n;
+} run_list;
+
+/* Take the records out of the kit, without those that are times. */
+static inline run_list run_take(run_kit *kit) {
+    run_list list = {kit->records, 0};
+    for (int64_t i = 0; i < kit->n_records; i++) {
+        run_record r = kit->records[i];
+        if (strcmp(r.name, "train/tokens_per_s") == 0 || strcmp(r.name, "train/mfu") == 0) continue;
+        list.records[list.n++] = r;
+    }
+    kit->records = NULL;
+    kit->n_records = kit->cap_records = 0;
+    return list;
+}
+static inline void run_list_free(run_list *list) {
+    for (int64_t i = 0; i < list->n; i++) free(list->records[i].text);
+    free(list->records);
+}
+static inline void run_assert_same_records(const run_list *one, const run_list *other) {
+    assert_int_equal(one->n, other->n);
+    for (int64_t i = 0; i < one->n; i++) {
+        const run_record *x = &one->records[i], *y = &other->records[i];
+        assert_string_equal(x->name, y->name);
+        assert_int_equal(x->step, y->step);
+        assert_int_equal(x->tokens, y->tokens);
+        assert_memory_equal(&x->value, &y->value, sizeof x->value);
+        if (x->text) assert_string_equal(x->text, y->text);
     }
 }
 
