@@ -48,17 +48,36 @@ INS_INLINE void att_product(const float *mat_a, const int64_t row_a, const int64
     }
 }
 
+/* One row of `cols` values times factor. */
+INS_INLINE void att_load_row(ins_dtype dtype, const void *src, int64_t at, int64_t cols, float factor, float *row) {
+    if (dtype == INS_DTYPE_F32) {
+        const float *from = (const float *)src + at;
+        int64_t c = 0;
+        for (; c + VL <= cols; c += VL) vf_store(row + c, vf_load(from + c) * factor);
+        for (; c < cols; c++) row[c] = from[c] * factor;
+        return;
+    }
+    cpu_load(dtype, src, at, cols, row);
+    for (int64_t c = 0; c < cols; c++) row[c] *= factor;
+}
+
 /* n rows of `cols` values times factor into dst[rows_padded][ld], zero beyond them up to cols_padded. */
 static inline void att_load_rows(ins_dtype dtype, const void *src, int64_t at, int64_t src_ld, int64_t n, int64_t cols,
                                  float factor, float *dst, int64_t ld, int64_t rows_padded, int64_t cols_padded) {
     for (int64_t r = 0; r < n; r++) {
-        float *row = dst + r * ld;
-        cpu_load(dtype, src, at + r * src_ld, cols, row);
-        if (factor != 1.0f)
-            for (int64_t c = 0; c < cols; c++) row[c] *= factor;
-        for (int64_t c = cols; c < cols_padded; c++) row[c] = 0;
+        att_load_row(dtype, src, at + r * src_ld, cols, factor, dst + r * ld);
+        for (int64_t c = cols; c < cols_padded; c++) dst[r * ld + c] = 0;
     }
     for (int64_t r = n; r < rows_padded; r++) memset(dst + r * ld, 0, (size_t)cols_padded * 4);
+}
+
+/* Rows of the next tile, asked for while this one is worked on. */
+static inline void att_prefetch_rows(ins_dtype dtype, const void *src, int64_t at, int64_t src_ld, int64_t n,
+                                     int64_t cols) {
+    int64_t size = dtype == INS_DTYPE_F32 ? 4 : 2;
+    for (int64_t r = 0; r < n; r++)
+        for (int64_t byte = 0; byte < cols * size; byte += 64)
+            __builtin_prefetch((const char *)src + (at + r * src_ld) * size + byte, 0, 1);
 }
 
 /* dst[cols][ATT_KEYS] = transpose of src[ATT_KEYS][ld]. */

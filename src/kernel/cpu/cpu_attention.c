@@ -75,6 +75,9 @@ static void attention_tile(attention_task_state *s, int64_t key0, int64_t n_keys
     att_transpose(s->rows, s->hd_padded, s->hd, s->keys_t);
     att_load_rows(args->dtype, args->v, at_v, args->ldv, n_keys, s->hd, 1.0f, s->rows, s->hd_padded, n_keys,
                   s->hd_padded);
+    int64_t n_next = ins_min_i64(ATT_KEYS, args->n_k - key0 - n_keys);
+    att_prefetch_rows(args->dtype, args->k, at_k + ATT_KEYS * args->ldk, args->ldk, n_next, s->hd);
+    att_prefetch_rows(args->dtype, args->v, at_v + ATT_KEYS * args->ldv, args->ldv, n_next, s->hd);
     for (int64_t group = 0; group < s->n_rows; group += ATT_MR) attention_group(s, group, key0, n_keys);
 }
 

@@ -94,6 +94,11 @@ static void back_query_tile(attention_back *s, int64_t row0, int64_t n_rows) {
                   s->hd, (float)args->scale, s->q, ATT_QLD, rows_padded, s->hd_padded);
     att_load_rows(args->dtype, args->d_o, ins_attention_q_at(args, args->ld_do, s->batch, s->head, row0), args->ld_do,
                   n_rows, s->hd, 1.0f, s->d_o, ATT_QLD, rows_padded, s->hd_padded);
+    int64_t n_next = ins_min_i64(ATT_BROWS, args->n_q - row0 - n_rows), next = row0 + ATT_BROWS;
+    att_prefetch_rows(args->dtype, args->q, ins_attention_q_at(args, args->ldq, s->batch, s->head, next), args->ldq,
+                      n_next, s->hd);
+    att_prefetch_rows(args->dtype, args->d_o, ins_attention_q_at(args, args->ld_do, s->batch, s->head, next),
+                      args->ld_do, n_next, s->hd);
     back_groups(s, row0, n_rows);
     for (int64_t j = all.begin / ATT_MR * ATT_MR; j < all.end; j += ATT_MR) {
         /* Leave out leading and trailing rows none of which sees these keys. */
