@@ -12,8 +12,9 @@
 
 #include "base/file.h"
 
-#define KEY_LENGTH   64
-#define MANIFEST_MAX (64u << 20)
+#define KEY_LENGTH      64
+#define MANIFEST_MAX    (64u << 20)
+#define SWEEP_MAX_DEPTH 16
 
 ins_status ins_cache_open(const char *root, ins_cache *out, ins_error *err) {
     char absolute[PATH_MAX];
@@ -189,9 +190,27 @@ void ins_cache_lock_drop(ins_cache_lock *lock) {
     lock->fd = -1;
 }
 
+/* Temporary files of a process that was killed in the middle of a write, in all folders below. */
+static ins_status sweep(const char *dir, int depth, ins_error *err) {
+    char **names = NULL;
+    int64_t n = 0;
+    INS_TRY(ins_dir_sweep(dir, NULL, err));
+    INS_TRY(ins_dir_list(dir, &names, &n, err));
+    ins_status status = INS_OK;
+    for (int64_t i = 0; i < n && status == INS_OK && depth < SWEEP_MAX_DEPTH; i++) {
+        char path[PATH_MAX];
+        struct stat info;
+        status = ins_path_join(dir, names[i], path, sizeof path, err);
+        if (status == INS_OK && lstat(path, &info) == 0 && S_ISDIR(info.st_mode)) status = sweep(path, depth + 1, err);
+    }
+    ins_names_free(names, n);
+    return status;
+}
+
 ins_status ins_cache_begin(const ins_cache *cache, const char *key, char dir[PATH_MAX], ins_error *err) {
     INS_TRY(ins_cache_path(cache, key, true, dir, err));
-    return ins_dir_make(dir, err);
+    INS_TRY(ins_dir_make(dir, err));
+    return sweep(dir, 0, err);
 }
 
 ins_status ins_cache_finish(const ins_cache *cache, const char *key, json_t *manifest, ins_error *err) {

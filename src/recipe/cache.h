@@ -56,7 +56,8 @@ ins_status ins_cache_lock_take(const ins_cache *cache, const char *key, const vo
                                ins_cache_lock *lock, ins_error *err);
 void ins_cache_lock_drop(ins_cache_lock *lock);
 
-/* Under the lock. begin: makes (or keeps) the partial folder. finish: hashes the files, completes `manifest` with
+/* Under the lock. begin: makes (or keeps) the partial folder, without the temporary files of a
+ * process that was killed. finish: hashes the files, completes `manifest` with
  * "files", writes it last and renames the folder. */
 ins_status ins_cache_begin(const ins_cache *cache, const char *key, char dir[PATH_MAX], ins_error *err);
 ins_status ins_cache_finish(const ins_cache *cache, const char *key, json_t *manifest, ins_error *err);

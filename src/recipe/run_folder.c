@@ -70,6 +70,7 @@ ins_status run_folder_open(run_state *run, ins_error *err) {
     INS_TRY(ins_store_info(run->store, "summary", run->recipe->summary ? run->recipe->summary : "", err));
     INS_TRY(ins_store_info(run->store, "seed", seed, err));
     INS_TRY(ins_store_info(run->store, "instar", INS_VERSION, err));
+    INS_TRY(ins_dir_sweep(run->run_dir, NULL, err));
     INS_TRY(drop_stale(run, err));
     return write_lock_file(run, err);
 }

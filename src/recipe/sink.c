@@ -146,13 +146,24 @@ static ins_status sink_truncate(void *arg, int64_t step, ins_error *err) {
     return INS_OK;
 }
 
+static bool ends_in(const char *name, const char *end) {
+    size_t n = strlen(name), k = strlen(end);
+    return n >= k && strcmp(name + n - k, end) == 0;
+}
+
+/* Rates and times: kept apart, so that the record itself is the same in every run. */
+static bool is_perf(const char *name) {
+    return strncmp(name, "perf/", 5) == 0 || ends_in(name, "_per_s") || ends_in(name, "/mfu") ||
+           ends_in(name, "seconds");
+}
+
 /* Steps start at 0 or above, so -1 keeps nothing. */
 static ins_status start(ins_sink *sink, ins_error *err) {
     return sink->started ? INS_OK : sink_truncate(sink, -1, err);
 }
 
 static ins_status append(ins_sink *sink, const record *r, ins_error *err) {
-    int i = strncmp(r->name, INS_PERF_PREFIX, strlen(INS_PERF_PREFIX)) == 0;
+    int i = is_perf(r->name);
     INS_TRY(start(sink, err));
     if (!sink->file[i] && !(sink->file[i] = fopen(sink->path[i], "ae")))
         return INS_FAIL_ERRNO(err, "'%s' can't be opened", sink->path[i]);

@@ -1,9 +1,9 @@
 /* Where a stage's metrics go: three places at once.
  *   DIR/metrics.jsonl   part of the stage's output, so that a cached stage brings its metrics along:
  *                       {"step":10,"tokens":40960,"name":"bpb/near","value":1.72} or ..."text":"..."
- *   DIR/perf.jsonl      the same for names that start with "perf/": rates and times, which differ from run to run
- *   RUN/metrics.db, RUN/tensorboard/<stage>/
- * The first two are the record; the others are copies that can be made again from it.
+ *   DIR/perf.jsonl      the same for rates and times, which differ from run to run: names that start with "perf/" or
+ * end in "_per_s", "/mfu" or "seconds" RUN/metrics.db, RUN/tensorboard/<stage>/ The first two are the record; the
+ * others are copies that can be made again from it.
  *
  * A stage that starts over simply records again: the first value of a session that was not preceded by truncate(step)
  * drops what an earlier session left.
@@ -12,8 +12,6 @@
 #define INS_RECIPE_SINK_H
 
 #include "recipe/store.h"
-
-#define INS_PERF_PREFIX "perf/"
 
 typedef struct ins_sink ins_sink;
 /* dir = the stage's folder; tensorboard_dir may be NULL. store is borrowed. */
