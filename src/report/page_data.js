@@ -74,7 +74,7 @@ function lastValue(metric, v) {
 const fmt = {
   count(n) {
     if (n === null || n === undefined || !isFinite(n)) return "";
-    for (const [size, unit] of [[1e15, "P"], [1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]]) if (Math.abs(n) >= size) return (n / size).toPrecision(3) + unit;
+    for (const [size, unit] of [[1e15, "P"], [1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]]) if (Math.abs(n) >= size) return Number((n / size).toPrecision(3)) + unit;
     return Math.abs(n) < 10 && n % 1 ? n.toPrecision(2) : String(Math.round(n));
   },
   bytes(n) {
@@ -85,13 +85,15 @@ const fmt = {
   seconds(s) {
     if (s === null || s === undefined) return "";
     if (s < 60) return s.toPrecision(s < 1 ? 2 : 3) + " s";
-    return s < 3600 ? `${Math.floor(s / 60)} min ${Math.round(s % 60)} s` : `${Math.floor(s / 3600)} h ${Math.round(s % 3600 / 60)} min`;
+    const whole = Math.round(s), minutes = Math.round(s / 60);
+    return whole < 3600 ? `${Math.floor(whole / 60)} min ${whole % 60} s` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
   },
   value(x) {
     if (x === null || x === undefined || !isFinite(x)) return "–";
     const size = Math.abs(x);
-    return size !== 0 && (size < 1e-3 || size >= 1e5) ? x.toExponential(2) : x.toPrecision(4).replace(/\.?0+$/, "");
+    return size !== 0 && (size < 1e-3 || size >= 1e5) ? x.toExponential(2).replace(/\.?0*e\+?/, "e") : String(Number(x.toPrecision(4)));
   },
+  whole(n) { return n === null || n === undefined ? "" : Math.round(n).toLocaleString("en"); },
   signed(x) { return (x > 0 ? "+" : "") + fmt.value(x); },
   percent(x) { return x === null || x === undefined ? "" : (100 * x).toFixed(0) + " %"; },
 };

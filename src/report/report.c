@@ -186,6 +186,33 @@ static void put_file(ins_str *out, const char *run_dir, const char *name, const 
     ins_str_free(&text);
 }
 
+/* "corpora":[{"folder":"near","text":"..."}, ...]: corpus.json of every corpus of the run, each as a JSON string. */
+static void put_corpora(ins_str *out, const char *run_dir) {
+    char stages[4096], folder[4096], path[4096];
+    char **names = NULL;
+    int64_t n = 0, n_put = 0;
+    ins_str_puts(out, "\"corpora\":[");
+    if (ins_path_join(run_dir, "stages", stages, sizeof stages, NULL) != INS_OK || !ins_dir_exists(stages) ||
+        ins_dir_list(stages, &names, &n, NULL) != INS_OK) {
+        n = 0;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        ins_str text = {0};
+        if (ins_path_join(stages, names[i], folder, sizeof folder, NULL) == INS_OK &&
+            ins_path_join(folder, "corpus.json", path, sizeof path, NULL) == INS_OK && ins_file_exists(path) &&
+            ins_file_read(path, 1u << 20, &text, NULL) == INS_OK) {
+            ins_str_puts(out, n_put++ ? ",{\"folder\":" : "{\"folder\":");
+            put_string(out, names[i], strlen(names[i]));
+            ins_str_puts(out, ",\"text\":");
+            put_string(out, text.data ? text.data : "", text.len);
+            ins_str_putc(out, '}');
+        }
+        ins_str_free(&text);
+    }
+    ins_str_puts(out, "],\n");
+    ins_names_free(names, n);
+}
+
 static ins_status collect(const char *run_dir, ins_str *out, ins_error *err) {
     char path[4096];
     ins_store *store = NULL;
@@ -199,6 +226,8 @@ static ins_status collect(const char *run_dir, ins_str *out, ins_error *err) {
     ins_str_puts(out, "{\n");
     ins_status status = put_tables(out, ins_store_db(store), err);
     ins_store_close(store);
+    put_corpora(out, run_dir);
+    put_file(out, run_dir, "claims.json", "claims_file");
     put_file(out, run_dir, "recipe.lock.yaml", "lock");
     put_file(out, run_dir, "run.json", "run");
     ins_str_printf(out, "\"version\":\"%s\"}\n", INS_VERSION);
