@@ -3,9 +3,9 @@
  *   tokenizer.json
  *   CORPUS/train.shard valid.shard test.shard     CORPUS = the reference, with odd characters made '_'
  *
- * Every document is stored as [eos, tokens...]: the eos that ends the document before it also predicts its first token,
- * so bits per byte counts every byte of text. Files are written atomically and are pure functions of the inputs: a
- * restarted stage keeps the shards that are there. */
+ * Every document is stored as [eos, tokens..., eos]: the first eos predicts the first token, so bits per byte counts
+ * every byte of text, and the last one teaches where texts end. Dialogues end with their own mark. Files are written
+ * atomically and are pure functions of the inputs: a restarted stage keeps the shards that are there. */
 #include <stdio.h>
 #include <string.h>
 
@@ -308,7 +308,7 @@ const ins_stage ins_stage_tokenize = {
     .head = {.family = "stage",
              .name = "tokenize",
              .summary = "Train (or take over) a tokenizer and turn corpora into memory-mapped token shards.",
-             .version = 1,
+             .version = 2,
              .options = &table,
              .check = check},
     .output = "tokens",

@@ -29,7 +29,8 @@ typedef struct encode_block {
     int n_caches;
 } encode_block;
 
-static ins_status push_start(const ins_encode_job *job, encode_item *item, ins_error *err) {
+/* The mark that stands before and after a document; not in the loss of a dialogue. */
+static ins_status push_mark(const ins_encode_job *job, encode_item *item, ins_error *err) {
     int32_t eos = ins_tokenizer_eos(job->tokenizer);
     if (eos < 0) return INS_OK;
     if (!ins_ids_push(&item->ids, eos)) return INS_FAIL(err, INS_NOMEM, "no memory for token ids");
@@ -49,7 +50,7 @@ static ins_status encode_chat(const ins_encode_job *job, ins_token_cache *cache,
     messages[n++] = (ins_chat_message){"user", prompt->data, prompt->n};
     messages[n++] = (ins_chat_message){"assistant", response->data, response->n};
     item->text_bytes = (int64_t)response->n;
-    INS_TRY(push_start(job, item, err));
+    INS_TRY(push_mark(job, item, err));
     return ins_chat_encode(job->tokenizer, cache, messages, n, false, &item->ids, &item->mask, err);
 }
 
@@ -58,8 +59,9 @@ static ins_status encode_text(const ins_encode_job *job, ins_token_cache *cache,
     item->skipped = !text || text->n == 0;
     if (item->skipped) return INS_OK;
     item->text_bytes = (int64_t)text->n;
-    INS_TRY(push_start(job, item, err));
-    return ins_tokenizer_encode(job->tokenizer, cache, text->data, text->n, false, &item->ids, err);
+    INS_TRY(push_mark(job, item, err));
+    INS_TRY(ins_tokenizer_encode(job->tokenizer, cache, text->data, text->n, false, &item->ids, err));
+    return push_mark(job, item, err); /* so that the model learns where texts end */
 }
 
 static void encode_task(void *arg, int64_t task, int thread) {
