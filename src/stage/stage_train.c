@@ -59,8 +59,7 @@ static ins_status measure_plan(ins_train_run *train, ins_stage_plan *out, ins_er
         .peak_bytes = (double)ins_trainer_bytes(train->trainer),
         .disk_bytes = weights * (double)n_probed + 2 * weights * (1.0 + train->optimizer->n_slots),
     };
-    /* Half of the measured peak is what training reaches. */
-    if (train->peak_flops > 0) out->seconds = out->flop / (0.5 * train->peak_flops);
+    if (train->peak_flops > 0) out->seconds = out->flop / (INS_TRAIN_EFFICIENCY * train->peak_flops);
     return INS_OK;
 }
 

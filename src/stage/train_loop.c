@@ -231,12 +231,11 @@ static ins_status finish(train_loop *l, ins_error *err) {
     INS_TRY(status);
     const ins_metrics *m = run->c->metrics;
     INS_TRY(m->flush(m->arg, err));
-    ins_train_record record = {.steps = run->n_steps,
-                               .compute = run->trainer_options.compute,
-                               .done = true,
-                               .tokens = state->tokens,
-                               .flop = ins_trainer_flops(run->trainer) * (double)state->step,
-                               .peak_bytes = (double)ins_trainer_bytes(run->trainer)};
+    ins_train_record record = ins_train_choices(run);
+    record.done = true;
+    record.tokens = state->tokens;
+    record.flop = ins_trainer_flops(run->trainer) * (double)state->step;
+    record.peak_bytes = (double)ins_trainer_bytes(run->trainer);
     INS_TRY(ins_train_record_write(run->c->dir, &record, err));
     INS_TRY(ins_checkpoint_prune(run->c->dir, INS_CHECKPOINTS, INT64_MAX, err));
     INS_TRY(ins_checkpoint_prune(run->c->dir, INS_RESUME, 0, err));

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "model/model.h"
+#include "stage/train_run.h"
 
 #define ROW(field) offsetof(ins_train_data, field)
 static const ins_opt_row data_rows[] = {
@@ -49,7 +49,8 @@ static const ins_opt_row rows[] = {
     {.name = "model",
      .type = INS_OPT_NODE,
      .offset = ROW(model),
-     .help = "Model options, for a start from scratch: {preset: llama, layers: 4}. See the reference of the model."},
+     .help = "Model options, for a start from scratch: {preset: llama, layers: 4}; without a size, the budget or time "
+             "decides it."},
     {.name = "objective",
      .type = INS_OPT_COMPONENT,
      .offset = ROW(objective),
@@ -205,8 +206,6 @@ static const ins_opt_row rows[] = {
 #undef ROW
 const ins_opt_table ins_train_table = {"stage train", rows, sizeof(ins_train_options)};
 
-enum { CHECK_VOCAB = 32768 }; /* stands in for the tokenizer's size while only the options are checked */
-
 void ins_train_check(const void *options, ins_pos pos, ins_diag *diag) {
     const ins_train_options *o = options;
     const ins_train_data *data = o->data.items;
@@ -236,7 +235,7 @@ void ins_train_check(const void *options, ins_pos pos, ins_diag *diag) {
     } else if (!o->init) {
         ins_arena *arena = ins_arena_new(0);
         ins_model_options parsed;
-        if (arena) ins_model_options_parse(o->model, CHECK_VOCAB, &parsed, arena, diag);
+        if (arena) ins_model_options_parse(o->model, INS_TRAIN_ANY_VOCAB, &parsed, arena, diag);
         ins_arena_free(arena);
     }
 }

@@ -16,6 +16,7 @@ bool ins_train_record_read(const char *stage_dir, ins_train_record *out) {
         return false;
     if (ins_json_read_file(path, 1u << 16, &root, NULL) != INS_OK) return false;
     bool fine = ins_json_get_int(root, "steps", &r.steps, NULL) == INS_OK && r.steps > 0 &&
+                ins_json_get_int(root, "layers", &r.layers, NULL) == INS_OK && r.layers > 0 &&
                 ins_json_get_string(root, "compute", &compute, NULL) == INS_OK &&
                 ins_json_get_int(root, "done", &done, NULL) == INS_OK &&
                 ins_json_get_int(root, "tokens", &r.tokens, NULL) == INS_OK &&
@@ -36,9 +37,10 @@ bool ins_train_record_read(const char *stage_dir, ins_train_record *out) {
 ins_status ins_train_record_write(const char *stage_dir, const ins_train_record *record, ins_error *err) {
     char path[4200];
     INS_TRY(ins_path_join(stage_dir, "train.json", path, sizeof path, err));
-    json_t *root = json_pack("{s:I, s:s, s:I, s:I, s:f, s:f}", "steps", (json_int_t)record->steps, "compute",
-                             ins_dtype_name(record->compute), "done", (json_int_t)record->done, "tokens",
-                             (json_int_t)record->tokens, "flop", record->flop, "peak_bytes", record->peak_bytes);
+    json_t *root = json_pack("{s:I, s:I, s:s, s:I, s:I, s:f, s:f}", "steps", (json_int_t)record->steps, "layers",
+                             (json_int_t)record->layers, "compute", ins_dtype_name(record->compute), "done",
+                             (json_int_t)record->done, "tokens", (json_int_t)record->tokens, "flop", record->flop,
+                             "peak_bytes", record->peak_bytes);
     if (!root) return INS_FAIL(err, INS_NOMEM, "no memory for train.json");
     ins_status status = ins_json_write_file(path, root, true, err);
     json_decref(root);

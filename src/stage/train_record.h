@@ -8,7 +8,7 @@
 #include "tensor/tensor.h"
 
 typedef struct ins_train_record {
-    int64_t steps;
+    int64_t steps, layers;
     ins_dtype compute;
     bool done; /* the last checkpoint is there: nothing is left to do */
     int64_t tokens;

@@ -44,9 +44,13 @@ typedef struct ins_train_run {
 ins_status ins_train_open(ins_train_run *run, const ins_stage_context *c, ins_error *err);
 void ins_train_close(ins_train_run *run);
 
+enum { INS_TRAIN_ANY_VOCAB = 2 }; /* stands in for the tokenizer's size: every model's vocabulary is as large */
+#define INS_TRAIN_EFFICIENCY 0.5  /* share of the measured peak that plans assume */
+
 /* The parts of it in their order, for plan and show-batch. */
 ins_status ins_train_open_model(ins_train_run *run, ins_error *err);
 ins_status ins_train_open_model_unfed(ins_train_run *run, int64_t vocab, ins_error *err); /* no tokens, no weights */
+ins_status ins_train_measure_machine(ins_train_run *run, ins_error *err);                 /* precision, peak; once */
 ins_status ins_train_choose_sizes(ins_train_run *run, ins_error *err);
 ins_status ins_train_open_data(ins_train_run *run, ins_error *err);
 ins_status ins_train_open_trainer(ins_train_run *run, ins_error *err);
@@ -58,6 +62,8 @@ ins_status ins_train_probe_steps(const ins_train_options *o, int64_t n_steps, in
 /* Run the steps that are left. INS_INTERRUPTED after saving, when asked to stop. */
 ins_status ins_train_loop(ins_train_run *run, ins_error *err);
 
+/* What was decided, to be recorded. */
+ins_train_record ins_train_choices(const ins_train_run *run);
 /* The stage's result, from what was recorded at its end. */
 void ins_train_report(const ins_stage_context *c, const ins_train_record *record);
 
