@@ -54,6 +54,21 @@ INS_INLINE vf vf_set(float x) {
     return x - (vf){0};
 }
 
+INS_INLINE vf vf_max(vf x, vf y) {
+    vi larger = x > y;
+    return (vf)(((vi)x & larger) | ((vi)y & ~larger));
+}
+/* Largest of n values and `start`; NaN never wins. */
+INS_INLINE float cpu_max(const float *x, int64_t n, float start) {
+    vf low = vf_set(start), high = low;
+    int64_t i = 0;
+    for (; i + 2 * VL <= n; i += 2 * VL) low = vf_max(vf_load(x + i), low), high = vf_max(vf_load(x + i + VL), high);
+    low = vf_max(low, high);
+    for (int lane = 0; lane < VL; lane++) start = low[lane] > start ? low[lane] : start;
+    for (; i < n; i++) start = x[i] > start ? x[i] : start;
+    return start;
+}
+
 /* Arithmetic type: f32 over f32 and bf16 storage; the loop_*.c files are also built over f64. */
 #ifdef INS_CPU_F64
 typedef double real;

@@ -30,9 +30,7 @@ static void attention_row_update(attention_task_state *s, int64_t row, float *sc
         return;
     }
     if (range.begin > 0 || range.end < ATT_KEYS) att_mask_row(score, range.begin, range.end);
-    float max = s->max[row], sum = 0;
-#pragma omp simd reduction(max : max)
-    for (int64_t j = 0; j < ATT_KEYS; j++) max = score[j] > max ? score[j] : max;
+    float max = cpu_max(score, ATT_KEYS, s->max[row]), sum = 0;
     if (max == -INFINITY) max = 0; /* scores of -inf only: no key counts */
 #pragma omp simd reduction(+ : sum)
     for (int64_t j = 0; j < ATT_KEYS; j++) {

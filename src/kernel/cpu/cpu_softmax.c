@@ -14,8 +14,7 @@ static float softmax_row_max(const ins_softmax_args *args, int64_t r) {
     for (int64_t c = 0; c < args->cols; c += CPU_BLOCK) {
         int64_t n = ins_min_i64(CPU_BLOCK, args->cols - c);
         const float *x = cpu_view(args->dtype, args->x, r * args->ldx + c, n, work);
-#pragma omp simd reduction(max : max)
-        for (int64_t i = 0; i < n; i++) max = x[i] > max ? x[i] : max;
+        max = cpu_max(x, n, max);
     }
     return max;
 }

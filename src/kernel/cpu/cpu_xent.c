@@ -27,10 +27,8 @@ static void xent_gradient(const ins_xent_row *row, float *z, float lse) {
 }
 
 static void xent_row(ins_xent_row *row) {
-    float *z = row->z, max = -INFINITY;
+    float *z = row->z, max = cpu_max(row->z, row->v, -INFINITY);
     double sum = 0, total = 0;
-#pragma omp simd reduction(max : max)
-    for (int64_t i = 0; i < row->v; i++) max = z[i] > max ? z[i] : max;
     for (int64_t at = 0; at < row->v; at += CPU_BLOCK) {
         int64_t n = ins_min_i64(CPU_BLOCK, row->v - at);
         float part = 0, plain = 0;
