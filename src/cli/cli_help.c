@@ -8,10 +8,11 @@
 #define CLI_COMMANDS(X)                                                                                                \
     X(run)                                                                                                             \
     X(plan)                                                                                                            \
-    X(check) X(why) X(watch) X(report) X(metrics) X(verify_resume) X(show_batch) X(init) X(generate) X(logits)         \
-        X(export) X(tokenizer) X(data) X(bench) X(list) X(help) X(schema) X(docs) X(doctor) X(completion)              \
-            X(later_hidden) X(later_grads) X(later_embed) X(later_eval) X(later_template) X(later_import)              \
-                X(later_serve) X(later_chat) X(later_catalogue) X(later_diff)
+    X(check)                                                                                                           \
+    X(why) X(watch) X(report) X(metrics) X(verify_resume) X(show_batch) X(init) X(generate) X(logits) X(export)        \
+        X(tokenizer) X(data) X(bench) X(list) X(help) X(schema) X(docs) X(doctor) X(completion) X(later_hidden)        \
+            X(later_grads) X(later_embed) X(later_eval) X(later_template) X(later_import) X(later_serve) X(later_chat) \
+                X(later_catalogue) X(later_diff)
 
 #define CLI_DECLARE(name) extern const cli_command cmd_##name;
 CLI_COMMANDS(CLI_DECLARE)

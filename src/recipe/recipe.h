@@ -56,7 +56,7 @@ typedef struct ins_recipe_ref {
 typedef struct ins_variant {
     const char **own_values; /* one per own axis */
     const ins_node *node;    /* everything merged */
-    void *options;           /* parsed; NULL after a problem */
+    void *options;           /* parsed */
     bool has_seed;
     uint64_t seed;
     ins_recipe_ref *refs;

@@ -192,10 +192,10 @@ static void parse_variant(ins_recipe *recipe, const ins_definition *definition, 
         recipe_no_memory(diag);
         return;
     }
+    /* After a problem the fields are zero or right, so references in them can still be looked at. */
+    variant->options = options;
     bool ok = ins_opt_parse(table, variant->node, options, recipe->arena, recipe_engine_keys, diag);
-    int64_t before = diag->n;
     if (ok && definition->kind->head.check) definition->kind->head.check(options, definition->pos, diag);
-    if (ok && diag->n == before) variant->options = options;
 }
 
 static bool make_variant(ins_recipe *recipe, ins_definition *definition, int64_t index, ins_diag *diag) {
