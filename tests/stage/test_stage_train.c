@@ -5,6 +5,7 @@
 #include "format/safetensors.h"
 #include "stage/stage_run.h"
 #include "stage/train_run.h"
+#include "stage/train_show.h"
 
 static int setup(void **state) {
     run_kit *kit = calloc(1, sizeof *kit);
@@ -194,6 +195,51 @@ static void test_sft_masks(void **state) {
     ins_train_close(&t.run);
 }
 
+/* ---- looking at the data ---- */
+
+static void test_show(void **state) {
+    run_kit *kit = *state;
+    open_train t;
+    const char *yaml = "{data: [{tokens: chat_tokens, corpus: questions, weight: 3}, {tokens: tokens, corpus: near}], "
+                       "objective: clm, " RUN_MODEL ", context: 64, batch: 512, micro_rows: 4, steps: 3, lr: 0.01}";
+    train_open(kit, &t, "shown", yaml);
+    ins_step_report report;
+    assert_ok(ins_trainer_step(t.run.trainer, t.run.mixture, 0.01, &report, NULL));
+    assert_ok(ins_trainer_read(t.run.trainer, t.run.mixture, NULL)); /* step 1 */
+    ins_train_view view;
+    assert_ok(ins_train_show(&t.context, 1, 0, &view, NULL));
+    assert_int_equal(view.n_rows, 8);
+    assert_int_equal(view.context, 64);
+    assert_int_equal(view.n_sources, 2);
+    assert_true(view.sources[0].share == 0.75 && view.sources[0].fill > 0.3);
+    int64_t n_targets = 0;
+    for (int64_t r = 0; r < view.n_rows; r++) {
+        const ins_shown_row *row = &view.rows[r];
+        const ins_batch *batch = ins_trainer_batch(t.run.trainer, r / 4);
+        int64_t base = r % 4 * 64;
+        assert_int_equal(row->sample, 8 + r);
+        assert_string_equal(row->source, view.sources[batch->sources[r % 4]].name);
+        assert_true(row->n > 1 && row->n <= 64);
+        for (int64_t i = 0; i < row->n; i++) {
+            assert_int_equal(row->tokens[i].id, batch->ids[base + i]);
+            assert_int_equal(row->tokens[i].target, batch->targets[base + i]);
+            assert_true(row->tokens[i].weight == batch->weights[base + i]);
+            assert_int_equal(row->tokens[i].segment, batch->segments[base + i]);
+            assert_int_equal(strlen(row->tokens[i].text), row->tokens[i].n);
+            n_targets += row->tokens[i].weight > 0;
+        }
+        assert_string_equal(row->tokens[0].text, "<|endoftext|>");
+    }
+    assert_int_equal(view.n_targets, n_targets);
+    ins_train_view_free(&view);
+    assert_ok(ins_train_show(&t.context, 0, 3, &view, NULL));
+    assert_int_equal(view.n_rows, 3);
+    ins_train_view_free(&view);
+    ins_error err = {0};
+    assert_int_equal(ins_train_show(&t.context, 3, 3, &view, &err), INS_USAGE);
+    ins_train_close(&t.run);
+}
+
 /* ---- the average of the weights is what the stage leaves ---- */
 
 static void test_ema_is_kept(void **state) {
@@ -289,6 +335,7 @@ int main(void) {
         cmocka_unit_test(test_no_allocation_after_the_second_step),
         cmocka_unit_test(test_a_spike_is_left_out),
         cmocka_unit_test(test_sft_masks),
+        cmocka_unit_test(test_show),
         cmocka_unit_test(test_ema_is_kept),
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_probe_steps),
