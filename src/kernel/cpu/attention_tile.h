@@ -27,20 +27,20 @@ INS_INLINE void att_product(const float *mat_a, const int64_t row_a, const int64
         vf sum[ATT_MR][2];
         const float *row_b = mat_b + j, *left = mat_a;
         float *dst = mat_c + j;
-#pragma GCC unroll 8
+        CPU_UNROLL
         for (int r = 0; r < ATT_MR; r++) {
             sum[r][0] = add ? vf_load(dst + r * ldc) : (vf){0};
             sum[r][1] = add ? vf_load(dst + r * ldc + VL) : (vf){0};
         }
         for (int64_t p = 0; p < k; p++, row_b += ldb, left += col_a) {
             vf low = vf_load(row_b), high = vf_load(row_b + VL);
-#pragma GCC unroll 8
+            CPU_UNROLL
             for (int r = 0; r < ATT_MR; r++) {
                 sum[r][0] += low * left[r * row_a];
                 sum[r][1] += high * left[r * row_a];
             }
         }
-#pragma GCC unroll 8
+        CPU_UNROLL
         for (int r = 0; r < ATT_MR; r++) {
             vf_store(dst + r * ldc, sum[r][0]);
             vf_store(dst + r * ldc + VL, sum[r][1]);

@@ -27,6 +27,12 @@
     { INS_CPU_NAME, INS_CPU_LEVEL, INS_DTYPES_CPU }
 #endif
 
+/* Before a loop whose count is a small constant after inlining: unroll it, so that its arrays live in registers. */
+#ifdef __clang__
+#define CPU_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define CPU_UNROLL _Pragma("GCC unroll 16")
+#endif
 #define INS_INLINE static inline __attribute__((always_inline))
 
 /* Vectors of floats: the widest the target has. */

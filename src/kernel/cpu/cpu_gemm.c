@@ -38,11 +38,11 @@ static void gemm_store_edge(const gemm_tile *tile, int rows, const float *sums) 
 INS_INLINE void gemm_micro(const int rows, const float *mat_a, const int64_t row_a, const int64_t unit_a,
                            const float *mat_b, int64_t units, const gemm_tile *tile) {
     vf sum[MR][2], left = vf_load(tile->init), right = vf_load(tile->init + VL);
-#pragma GCC unroll 16
+    CPU_UNROLL
     for (int r = 0; r < rows; r++) sum[r][0] = left, sum[r][1] = right;
     for (int64_t p = 0; p < units; p++, mat_a += unit_a, mat_b += NR) {
         left = vf_load(mat_b), right = vf_load(mat_b + VL);
-#pragma GCC unroll 16
+        CPU_UNROLL
         for (int r = 0; r < rows; r++) {
             sum[r][0] = gemm_fma(sum[r][0], mat_a + r * row_a, left);
             sum[r][1] = gemm_fma(sum[r][1], mat_a + r * row_a, right);
@@ -53,14 +53,14 @@ INS_INLINE void gemm_micro(const int rows, const float *mat_a, const int64_t row
     bool edge = tile->cols < NR;
     if (edge) dst = lines, ld = NR;
     if (tile->add && !edge) {
-#pragma GCC unroll 16
+        CPU_UNROLL
         for (int r = 0; r < rows; r++) {
             vf_store(dst + r * ld, vf_load(dst + r * ld) + sum[r][0]);
             vf_store(dst + r * ld + VL, vf_load(dst + r * ld + VL) + sum[r][1]);
         }
         return;
     }
-#pragma GCC unroll 16
+    CPU_UNROLL
     for (int r = 0; r < rows; r++) vf_store(dst + r * ld, sum[r][0]), vf_store(dst + r * ld + VL, sum[r][1]);
     if (edge) gemm_store_edge(tile, rows, lines);
 }
