@@ -189,10 +189,12 @@ static ins_status write_manifest(const char *dir, int64_t step, ins_error *err) 
 }
 
 static ins_status write_files(const ins_checkpoint_write *w, const char *dir, int64_t step, ins_error *err) {
-    char path[4096], step_text[32];
+    char path[4096], step_text[32], eos_text[32];
     snprintf(step_text, sizeof step_text, "%lld", (long long)step);
-    const char *metadata[] = {"instar.step", step_text};
-    INS_TRY(ins_model_save(w->model, w->weights, dir, metadata, 1, err));
+    snprintf(eos_text, sizeof eos_text, "%d", (int)w->eos);
+    const char *metadata[] = {"instar.step",         step_text, "config.bos_token_id", eos_text,
+                              "config.eos_token_id", eos_text};
+    INS_TRY(ins_model_save(w->model, w->weights, dir, metadata, w->eos >= 0 ? 3 : 1, err));
     if (w->tokenizer_path) INS_TRY(copy_tokenizer(w->tokenizer_path, dir, err));
     if (w->with_optimizer) INS_TRY(save_optimizer(w, dir, err));
     json_t *state = state_to_json(ins_trainer_get_state(w->trainer), w->stage_state);

@@ -28,6 +28,7 @@ typedef struct ins_checkpoint_write {
     const float *weights; /* slab to save: the trainer's, or their average */
     const ins_optimizer *optimizer;
     const char *tokenizer_path; /* tokenizer.json to copy in; NULL = none */
+    int32_t eos;                /* its end-of-text id, for config.json; -1 = none */
     const json_t *stage_state;  /* the stage's own part of state.json; may be NULL */
     bool with_optimizer;        /* false: weights only (cannot be resumed from) */
     bool with_history;          /* with the optimizer: what the trainer has of the last step, for probes */

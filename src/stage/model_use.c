@@ -45,6 +45,23 @@ void ins_model_use_close(ins_model_use *use) {
     *use = (ins_model_use){0};
 }
 
+void ins_model_plan(const ins_stage_context *c, const char *ref, ins_stage_plan *out, double *token_flops) {
+    const ins_stage_input *input = ref ? ins_stage_input_find(c, ref) : NULL;
+    ins_model *model = NULL;
+    float *weights = NULL;
+    char dir[4096];
+    *out = (ins_stage_plan){0};
+    if (token_flops) *token_flops = 0;
+    if (!input || !input->dir) return;
+    if (ins_stage_model_dir(input, -1, NULL, dir, sizeof dir, NULL, NULL) != INS_OK) return;
+    if (ins_model_load(dir, &model, &weights, NULL) != INS_OK) return;
+    out->params = ins_model_params(model)->n_elements;
+    out->peak_bytes = 6.0 * (double)out->params; /* f32, and in bf16 */
+    if (token_flops) *token_flops = ins_model_flops_per_token(model, ins_model_get_options(model)->max_positions / 2);
+    ins_slab_free(ins_model_params(model), weights);
+    ins_model_free(model);
+}
+
 static bool parse_step(const char *text, int64_t *step) {
     return ins_parse_size(text, step) && *step >= 0;
 }

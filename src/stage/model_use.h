@@ -19,6 +19,10 @@ ins_status ins_model_use_open(ins_model_use *use, const ins_stage_context *c, co
                               int precision, ins_error *err);
 void ins_model_use_close(ins_model_use *use);
 
+/* For plans: parameters and bytes of weights of a model that is there already, else all 0. token_flops (may be NULL):
+ * of a forward pass over one token. */
+void ins_model_plan(const ins_stage_context *c, const char *ref, ins_stage_plan *out, double *token_flops);
+
 /* Which checkpoints of the referenced stage an `at` option means: "last", "all", or steps as numbers. New list of steps
  * (ins_free); -1 stands for the last. */
 ins_status ins_model_steps(const ins_stage_context *c, const char *ref, const ins_opt_strings *at, int64_t **steps,

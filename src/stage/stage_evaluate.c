@@ -141,6 +141,13 @@ static void check(const void *options, ins_pos pos, ins_diag *diag) {
     }
 }
 
+static ins_status plan(const ins_stage_context *c, ins_stage_plan *out, ins_error *err) {
+    const evaluate_options *o = c->options;
+    (void)err;
+    ins_model_plan(c, o->model, out, NULL);
+    return INS_OK;
+}
+
 const ins_stage ins_stage_evaluate = {
     .head = {.family = "stage",
              .name = "evaluate",
@@ -150,5 +157,6 @@ const ins_stage ins_stage_evaluate = {
              .check = check},
     .output = "metrics",
     .inputs = "model corpus tokens",
+    .plan = plan,
     .run = run,
 };

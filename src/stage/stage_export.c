@@ -44,10 +44,27 @@ static ins_status write_json(const char *dir, const char *name, json_t *value, i
     return status;
 }
 
-static ins_status write_tokenizer(const ins_model_use *use, const char *dir, ins_error *err) {
+static ins_status copy_file(const char *from, const char *to, const char *name, ins_error *err) {
     char path[4200];
-    INS_TRY(ins_path_join(dir, "tokenizer.json", path, sizeof path, err));
-    INS_TRY(ins_tokenizer_save(use->tokenizer, path, err));
+    ins_str bytes = {0};
+    INS_TRY(ins_path_join(from, name, path, sizeof path, err));
+    ins_status status = ins_file_read(path, 1u << 30, &bytes, err);
+    if (status == INS_OK) status = ins_path_join(to, name, path, sizeof path, err);
+    if (status == INS_OK) status = ins_file_write_atomic(path, bytes.data, bytes.len, err);
+    ins_str_free(&bytes);
+    return status;
+}
+
+static ins_status save_model(const ins_stage_context *c, const ins_model_use *use, ins_error *err) {
+    char eos[32];
+    int32_t id = ins_tokenizer_eos(use->tokenizer);
+    snprintf(eos, sizeof eos, "%d", (int)id);
+    const char *metadata[] = {"instar.stage", c->name, "config.bos_token_id", eos, "config.eos_token_id", eos};
+    return ins_model_save(use->model, use->weights, c->dir, metadata, id >= 0 ? 3 : 1, err);
+}
+
+static ins_status write_tokenizer(const ins_model_use *use, const char *dir, ins_error *err) {
+    INS_TRY(copy_file(use->dir, dir, "tokenizer.json", err));
     int32_t eos = ins_tokenizer_eos(use->tokenizer);
     size_t n = 0;
     const char *eos_text = eos >= 0 ? ins_tokenizer_token(use->tokenizer, eos, &n, NULL) : NULL;
@@ -117,8 +134,7 @@ static ins_status run(const ins_stage_context *c, ins_error *err) {
     ins_status status = ins_metrics_start(c, err);
     if (status == INS_OK) status = ins_model_steps(c, o->model, &o->at, &steps, &n, err);
     if (status == INS_OK) status = ins_model_use_open(&use, c, o->model, steps[n - 1], INS_PRECISION_F32, err);
-    const char *metadata[] = {"instar.stage", c->name};
-    if (status == INS_OK) status = ins_model_save(use.model, use.weights, c->dir, metadata, 1, err);
+    if (status == INS_OK) status = save_model(c, &use, err);
     if (status == INS_OK) status = write_tokenizer(&use, c->dir, err);
     if (status == INS_OK) status = compare(c, &use, c->dir, err);
     if (status == INS_OK) status = c->metrics->flush(c->metrics->arg, err);
@@ -136,6 +152,15 @@ static void check(const void *options, ins_pos pos, ins_diag *diag) {
     }
 }
 
+static ins_status plan(const ins_stage_context *c, ins_stage_plan *out, ins_error *err) {
+    const export_options *o = c->options;
+    (void)err;
+    ins_model_plan(c, o->model, out, NULL);
+    out->disk_bytes = 4.0 * (double)out->params;
+    out->peak_bytes *= 2; /* the copy that is compared */
+    return INS_OK;
+}
+
 const ins_stage ins_stage_export = {
     .head = {.family = "stage",
              .name = "export",
@@ -145,5 +170,6 @@ const ins_stage ins_stage_export = {
              .check = check},
     .output = "model",
     .inputs = "model",
+    .plan = plan,
     .run = run,
 };

@@ -261,6 +261,16 @@ static void check(const void *options, ins_pos pos, ins_diag *diag) {
     }
 }
 
+static ins_status plan(const ins_stage_context *c, ins_stage_plan *out, ins_error *err) {
+    const generate_options *o = c->options;
+    double token_flops = 0;
+    (void)err;
+    ins_model_plan(c, o->model, out, &token_flops);
+    out->tokens = (o->prompts.n + (o->corpus ? o->max_prompts : 0)) * o->sampling.max_tokens;
+    out->flop = token_flops * (double)out->tokens;
+    return INS_OK;
+}
+
 const ins_stage ins_stage_generate = {
     .head = {.family = "stage",
              .name = "generate",
@@ -270,5 +280,6 @@ const ins_stage ins_stage_generate = {
              .check = check},
     .output = "text",
     .inputs = "model corpus",
+    .plan = plan,
     .run = run,
 };

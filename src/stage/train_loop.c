@@ -68,6 +68,7 @@ static ins_status save(train_loop *l, const char *folder, bool to_resume, ins_er
                                   .weights = weights,
                                   .optimizer = l->run->optimizer,
                                   .tokenizer_path = l->run->tokenizer_path,
+                                  .eos = ins_tokenizer_eos(l->run->tokenizer),
                                   .stage_state = state,
                                   .with_optimizer = to_resume,
                                   .with_history = to_resume && is_probed(l)};

@@ -166,6 +166,9 @@ static void test_export(void **state) {
     assert_int_equal(json_array_size(json_object_get(generation, "eos_token_id")), 2);
     json_decref(config);
     json_decref(generation);
+    assert_ok(ins_json_read_file(run_path(kit, "hub", "config.json"), 1 << 20, &config, NULL));
+    assert_true(json_is_integer(json_object_get(config, "eos_token_id")));
+    json_decref(config);
     /* It is a model like any other. */
     run_stage_ok(kit, "train", "onwards",
                  "{init: hub, data: [{tokens: tokens, corpus: near}], context: 32, batch: 256, steps: 2}");
@@ -177,6 +180,31 @@ static void test_export(void **state) {
     assert_int_equal(run_stage(kit, "evaluate", "no_step",
                                "{model: hub, at: [5], probes: [{kind: bpb, tokens: tokens, corpus: near}]}"),
                      INS_RECIPE);
+}
+
+/* ---- plans, with the model there and not ---- */
+
+static void test_plans(void **state) {
+    run_kit *kit = *state;
+    static const char *const kinds[] = {"evaluate", "generate", "export"};
+    static const char *const yaml[] = {"{model: base, probes: [{kind: sample, prompts: [x]}]}",
+                                       "{model: base, prompts: [x, y], sampling: {max_tokens: 10}}", "{model: base}"};
+    for (int i = 0; i < 3; i++) {
+        const ins_stage *stage = (const ins_stage *)ins_component_find(&ins_family_stage, kinds[i]);
+        ins_diag diag = {0};
+        ins_log log = {run_message, NULL, kit};
+        ins_metrics metrics = {kit, run_value, run_text, run_truncate, run_flush};
+        ins_stage_context c = run_context(kit, "planned", run_parse(kit, stage, yaml[i], &diag), &log, &metrics);
+        ins_stage_plan there, missing;
+        assert_ok(stage->plan(&c, &there, NULL));
+        assert_true(there.params > 40000 && there.peak_bytes > 0);
+        if (i == 1) assert_true(there.tokens == 20 && there.flop > 20.0 * (double)there.params);
+        ins_stage_input none = {.ref = "base", .kind = "train"};
+        c.inputs = &none;
+        c.n_inputs = 1;
+        assert_ok(stage->plan(&c, &missing, NULL));
+        assert_int_equal(missing.params, 0);
+    }
 }
 
 /* ---- tables ---- */
@@ -207,6 +235,7 @@ int main(void) {
         cmocka_unit_test(test_long_prompts),
         cmocka_unit_test(test_stop),
         cmocka_unit_test(test_export),
+        cmocka_unit_test(test_plans),
         cmocka_unit_test(test_option_tables),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
