@@ -90,7 +90,7 @@ int64_t ins_derive_tokens(int64_t n_params) {
 int64_t ins_derive_batch_tokens(int64_t n_params, int64_t total_tokens) {
     double flop = 6.0 * (double)n_params * (double)total_tokens;
     double tokens = 0.292 * pow(flop > 1 ? flop : 1, 0.3271);
-    double most = (double)total_tokens / 100;
+    double most = (double)total_tokens / 400;
     int64_t steps = llround((tokens < most ? tokens : most) / 512);
     return 512 * (steps > 1 ? steps : 1);
 }

@@ -22,7 +22,7 @@ double ins_derive_lr(int64_t n_params);
 int64_t ins_derive_tokens(int64_t n_params);
 
 /* Tokens of one optimizer step: 0.292 C^0.3271 with C = 6 n_params total_tokens FLOP (DeepSeek-AI 2024), in multiples
- * of 512 and at most 1/100 of all tokens. */
+ * of 512 and at most 1/400 of all tokens: short runs need their updates more than large batches. */
 int64_t ins_derive_batch_tokens(int64_t n_params, int64_t total_tokens);
 
 /* Layers (the dial) for a budget of tokens: the most whose default model has no more than tokens / 20 parameters;
