@@ -6,11 +6,22 @@
 #include "kernel/gemm_impl.h"
 
 const ins_impl_head *const ins_gemm_impls[] = {
+#ifdef INS_KERNEL_ONEDNN
+    &ins_onednn_gemm.head,
+#endif
 #ifdef INS_KERNEL_X86
     &ins_cpu_gemm_avx512_bf16.head,
 #endif
     INS_CPU_LIST(ins_cpu_gemm),     &ins_ref_gemm_f32.head, &ins_ref_gemm_f64.head, NULL,
 };
+
+const ins_gemm_impl *ins_gemm_onednn(void) {
+#ifdef INS_KERNEL_ONEDNN
+    const ins_gemm_args args = {.k = 1};
+    if (ins_onednn_gemm.accepts(&args)) return &ins_onednn_gemm;
+#endif
+    return NULL;
+}
 
 static const ins_gemm_impl *gemm_pick(const ins_gemm_args *args) {
     ins_isa_level level = ins_isa_detect();

@@ -19,6 +19,10 @@ static inline const void *ins_at(const void *base, ins_dtype dtype, int64_t at) 
 
 INS_CPU_DECLARE(ins_gemm_impl, ins_cpu_gemm);
 extern const ins_gemm_impl ins_cpu_gemm_avx512_bf16;
+extern const ins_gemm_impl ins_onednn_gemm; /* only in builds that found oneDNN's header */
+/* It, or NULL when it is not built in or its library is not there. For tests and benchmarks: the list takes it for AMX.
+ */
+const ins_gemm_impl *ins_gemm_onednn(void);
 extern const ins_gemm_impl ins_ref_gemm_f32, ins_ref_gemm_f64;
 
 extern const ins_impl_head *const ins_gemm_impls[];

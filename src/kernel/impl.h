@@ -20,6 +20,9 @@ typedef struct ins_impl_head {
 #define INS_DTYPE_BIT(dtype) (UINT32_C(1) << (dtype))
 #define INS_DTYPES_CPU       (INS_DTYPE_BIT(INS_DTYPE_F32) | INS_DTYPE_BIT(INS_DTYPE_BF16))
 
+/* Does vdpbf16ps make bf16 products faster than f32 ones? Measured once. */
+bool ins_isa_fast_dot(void);
+
 /* The first fitting row, or NULL. */
 const void *ins_impl_pick(const ins_impl_head *const *list, ins_dtype dtype);
 ins_status ins_impl_none(const char *kernel, ins_dtype dtype, ins_error *err);

@@ -4,6 +4,8 @@
 
 #include <stdatomic.h>
 
+#include "kernel/gemm_impl.h"
+#include "kernel/impl.h"
 #include "kernel/probe_loops.h"
 
 #ifdef INS_KERNEL_X86
@@ -12,7 +14,7 @@
 
 static _Atomic int isa_found = -1;
 static _Atomic int isa_cap = INS_ISA_AMX;
-static _Atomic int bf16_is_fast = -1;
+static _Atomic int dot_is_fast = -1;
 
 #ifdef INS_KERNEL_X86
 /* Does the operating system save the AMX tile state (XCR0 bits 17 and 18)? */
@@ -69,14 +71,19 @@ const char *ins_isa_name(ins_isa_level level) {
     return (unsigned)level < INS_ISA_COUNT ? names[level] : "unknown";
 }
 
-bool ins_isa_has_fast_bf16(void) {
+bool ins_isa_fast_dot(void) {
     if (ins_isa_detect() < INS_ISA_AVX512_BF16) return false;
-    int fast = atomic_load_explicit(&bf16_is_fast, memory_order_relaxed);
+    int fast = atomic_load_explicit(&dot_is_fast, memory_order_relaxed);
     if (fast < 0) {
         /* A bf16 dot product does twice the work of a multiply-add; below 1.3 times its rate the casts eat the gain. */
         double bf16 = ins_probe_loop_rate(INS_DTYPE_BF16, 2e-3), f32 = ins_probe_loop_rate(INS_DTYPE_F32, 2e-3);
         fast = bf16 > 1.3 * f32;
-        atomic_store_explicit(&bf16_is_fast, fast, memory_order_relaxed);
+        atomic_store_explicit(&dot_is_fast, fast, memory_order_relaxed);
     }
     return fast == 1;
+}
+
+bool ins_isa_has_fast_bf16(void) {
+    if (ins_isa_detect() == INS_ISA_AMX && ins_gemm_onednn()) return true;
+    return ins_isa_fast_dot();
 }

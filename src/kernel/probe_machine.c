@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "kernel/elementwise.h"
+#include "kernel/gemm_impl.h"
 #include "kernel/impl.h"
 #include "kernel/optim_kernels.h"
 #include "kernel/probe_loops.h"
@@ -53,9 +54,30 @@ static void probe_flops_task(void *arg, int64_t task, int thread) {
     if (task == 0) job->flops = flops;
 }
 
+/* Rate of a product that keeps AMX tiles busy; 0 when there is no memory for it. */
+static double probe_tiles(ins_pool *pool) {
+    const int64_t n = 1024;
+    size_t operand = (size_t)(n * n) * 2, bytes = 4 * operand;
+    void *data;
+    if (ins_pages_alloc(bytes, true, &data, NULL) != INS_OK) return 0;
+    char *base = data;
+    ins_gemm_args args = {.m = n, .n = n, .k = n, .a = base, .lda = n, .b = base + operand, .ldb = n};
+    args.c = base + 2 * operand, args.ldc = n, args.dtype_a = args.dtype_b = INS_DTYPE_BF16;
+    double best = 0, flops = 2.0 * (double)(n * n * n), end = ins_now() + 0.1;
+    do {
+        double start = ins_now();
+        if (ins_gemm(&args, pool, NULL) != INS_OK) break;
+        double rate = flops / (ins_now() - start);
+        if (rate > best) best = rate;
+    } while (ins_now() < end);
+    ins_pages_free(data, bytes);
+    return best;
+}
+
 double ins_probe_flops(ins_dtype dtype, ins_pool *pool) {
+    if (dtype == INS_DTYPE_BF16 && ins_isa_detect() == INS_ISA_AMX && ins_gemm_onednn()) return probe_tiles(pool);
     probe_flops_job job = {.loop = probe_loop(dtype), .rounds = 100000};
-    if (dtype == INS_DTYPE_BF16 && !ins_isa_has_fast_bf16()) job.loop = probe_loop(INS_DTYPE_F32);
+    if (dtype == INS_DTYPE_BF16 && !ins_isa_fast_dot()) job.loop = probe_loop(INS_DTYPE_F32);
     int64_t n_tasks = 4 * ins_pool_threads(pool);
     double best = 0, end = ins_now() + 0.1;
     do {

@@ -239,7 +239,7 @@ static void gemm_run(const ins_gemm_args *args, const ins_gemm_batch *batch, ins
 
 #ifdef INS_CPU_BF16_DOT
 static bool gemm_accepts(const ins_gemm_args *args) {
-    return args->k > 0 && ins_isa_has_fast_bf16();
+    return args->k > 0 && ins_isa_fast_dot();
 }
 
 const ins_gemm_impl INS_CPU(ins_cpu_gemm) = {
