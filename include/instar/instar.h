@@ -122,7 +122,7 @@ INSTAR_API instar_status instar_why(instar *session, const instar_recipe *recipe
 
 typedef struct instar_verify_options {
     const char *program;  /* path of the instar binary, for child processes */
-    const char *work_dir; /* made and removed; needs room for two copies of the cache's new entries */
+    const char *work_dir; /* made, and removed unless files differ; needs room for two copies of the cache's new entries */
     const char *stage;    /* NULL = one stage of each kind */
     int64_t kills;        /* per stage; 0 = 5 */
     uint64_t seed;

@@ -2,21 +2,22 @@
 #include <string.h>
 
 #include "api/api_internal.h"
-#include "base/mem.h"
-#include "data/batch.h"
-#include "stage/train_run.h"
+#include "stage/train_show.h"
 
-static void put_token(const ins_train_run *run, const ins_batch *batch, int64_t at, bool colour, ins_str *out) {
-    size_t n = 0;
-    bool special = false;
-    const char *text = ins_tokenizer_token(run->tokenizer, batch->ids[at], &n, &special);
-    /* A token is in the loss when the position before it has it as its target. */
-    bool in_loss =
-        at % batch->n_cols > 0 && batch->weights[at - 1] > 0 && batch->segments[at - 1] == batch->segments[at];
-    if (colour) ins_str_puts(out, special ? "\033[35m" : in_loss ? "\033[32m" : "\033[2m");
-    if (!colour) ins_str_putc(out, in_loss ? '[' : '(');
-    for (size_t i = 0; i < n; i++) {
-        unsigned char c = (unsigned char)text[i];
+/* A token is in the loss when the position before it, in the same document, has it as its target. */
+static bool is_in_loss(const ins_shown_row *row, int64_t at) {
+    return at > 0 && row->tokens[at - 1].weight > 0 && row->tokens[at - 1].segment == row->tokens[at].segment;
+}
+
+static void put_token(const ins_shown_row *row, int64_t at, bool colour, ins_str *out) {
+    const ins_shown_token *token = &row->tokens[at];
+    bool in_loss = is_in_loss(row, at);
+    if (colour)
+        ins_str_puts(out, token->special ? "\033[35m" : in_loss ? "\033[32m" : "\033[2m");
+    else
+        ins_str_putc(out, in_loss ? '[' : '(');
+    for (size_t i = 0; i < token->n; i++) {
+        unsigned char c = (unsigned char)token->text[i];
         if (c == '\n')
             ins_str_puts(out, "\\n");
         else if (c < 0x20 || c == 0x7f)
@@ -24,49 +25,39 @@ static void put_token(const ins_train_run *run, const ins_batch *batch, int64_t 
         else
             ins_str_putc(out, (char)c);
     }
-    if (!colour) ins_str_putc(out, in_loss ? ']' : ')');
-    if (colour) ins_str_puts(out, "\033[0m\033[90m|\033[0m");
+    if (colour)
+        ins_str_puts(out, "\033[0m\033[90m|\033[0m");
+    else
+        ins_str_putc(out, in_loss ? ']' : ')');
 }
 
-static void put_batch(const ins_train_run *run, const ins_batch *batch, bool colour, ins_str *out) {
-    ins_str_printf(out, "%lld rows of %lld positions: %lld tokens, %lld in the loss\n", (long long)batch->n_rows,
-                   (long long)batch->n_cols, (long long)batch->n_tokens, (long long)batch->n_targets);
+static void put_view(const ins_train_view *view, bool colour, ins_str *out) {
+    ins_str_printf(out, "a step is %lld rows of %lld positions\n", (long long)view->step_rows,
+                   (long long)view->context);
+    for (int64_t i = 0; i < view->n_sources; i++) {
+        const ins_shown_source *source = &view->sources[i];
+        ins_str_printf(out, "  %s: %.1f %% of the samples, %lld rows, %.1f %% of their positions are tokens\n",
+                       source->name, 100 * source->share, (long long)source->rows, 100 * source->fill);
+    }
     ins_str_puts(out,
                  colour ? "green: in the loss; grey: not; purple: special\n" : "[in the loss] (not in the loss)\n");
-    for (int64_t row = 0; row < batch->n_rows; row++) {
-        ins_str_printf(out, "\nrow %lld, from %s\n", (long long)row, run->sources[batch->sources[row]].name);
-        int32_t segment = 1;
-        for (int64_t col = 0; col < batch->n_cols; col++) {
-            int64_t at = row * batch->n_cols + col;
-            if (batch->segments[at] == 0) continue;
-            if (batch->segments[at] != segment) ins_str_puts(out, "\n--\n");
-            segment = batch->segments[at];
-            put_token(run, batch, at, colour, out);
+    for (int64_t i = 0; i < view->n_rows; i++) {
+        const ins_shown_row *row = &view->rows[i];
+        ins_str_printf(out, "\nrow %lld, from %s: %lld tokens\n", (long long)i, row->source, (long long)row->n);
+        for (int64_t k = 0; k < row->n; k++) {
+            if (k > 0 && row->tokens[k].segment != row->tokens[k - 1].segment) ins_str_puts(out, "\n--\n");
+            put_token(row, k, colour, out);
         }
         ins_str_putc(out, '\n');
     }
 }
 
-/* What the trainer would be given at position 0. */
 static ins_status show(const ins_stage_context *c, int64_t rows, bool colour, ins_str *out, ins_error *err) {
-    ins_train_run run = {.c = c, .options = c->options, .arena = ins_arena_new(0)};
-    ins_batch *batch = NULL;
-    ins_status status =
-        run.arena ? ins_train_open_model(&run, err) : INS_FAIL(err, INS_NOMEM, "out of memory while making a batch");
-    if (status == INS_OK) status = ins_train_choose_sizes(&run, err);
-    if (status == INS_OK) status = ins_train_open_data(&run, err);
-    if (status == INS_OK) status = ins_batch_new(rows, run.trainer_options.context, &batch, err);
-    if (status == INS_OK) {
-        const ins_objective *objective = (const ins_objective *)run.options->objective.desc;
-        ins_mixture_batch(run.mixture, 0, batch);
-        if (objective->prepare)
-            status =
-                objective->prepare(run.options->objective.options, batch, ins_rng_derive(c->seed, "prepare", 0), err);
-    }
-    if (status == INS_OK) put_batch(&run, batch, colour, out);
-    ins_batch_free(batch);
-    ins_train_close(&run);
-    return status;
+    ins_train_view view;
+    INS_TRY(ins_train_show(c, 0, rows, &view, err));
+    put_view(&view, colour, out);
+    ins_train_view_free(&view);
+    return INS_OK;
 }
 
 static ins_status show_instance(instar *session, const ins_recipe *recipe, const ins_cache *cache, const char *stage,

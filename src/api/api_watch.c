@@ -1,7 +1,11 @@
 /* A run as one picture for a terminal: stages with their state, curves of the running stage, claims. */
+#include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include "api/api_internal.h"
 #include "base/mem.h"
@@ -143,6 +147,17 @@ static void put_claims(const frame *f) {
     sqlite3_finalize(row);
 }
 
+/* A process that runs holds RUN/.lock. */
+static bool is_locked(const char *run_dir) {
+    char path[PATH_MAX];
+    if (ins_path_join(run_dir, ".lock", path, sizeof path, NULL) != INS_OK) return false;
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    if (fd < 0) return errno != ENOENT; /* no right to ask: believe run.json */
+    bool locked = flock(fd, LOCK_EX | LOCK_NB) != 0;
+    close(fd);
+    return locked;
+}
+
 /* The state in run.json: "running", "done", ... */
 static void run_state(const char *run_dir, char state[32]) {
     char path[PATH_MAX];
@@ -153,6 +168,7 @@ static void run_state(const char *run_dir, char state[32]) {
     const char *text = json_string_value(json_object_get(value, "state"));
     if (text) snprintf(state, 32, "%s", text);
     json_decref(value);
+    if (strcmp(state, "running") == 0 && !is_locked(run_dir)) snprintf(state, 32, "stopped"); /* its process died */
 }
 
 instar_status instar_watch(instar *session, const char *run_dir, int width, bool colour, char **text, bool *over) {

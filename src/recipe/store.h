@@ -33,8 +33,8 @@ void ins_store_close(ins_store *store); /* commits; NULL is fine */
 ins_status ins_store_flush(ins_store *store, ins_error *err);
 sqlite3 *ins_store_db(ins_store *store); /* for queries by the report */
 
-/* The recipe's stages, axes and edges; stages that are not in it any more are forgotten with their metrics. Metrics of
- * stages whose key is the same stay. */
+/* The recipe's stages, axes and edges; stages that are not in it any more are forgotten with their metrics, and so
+ * are metrics recorded under another key or not to the end. */
 ins_status ins_store_set_recipe(ins_store *store, const ins_recipe *recipe, ins_error *err);
 ins_status ins_store_info(ins_store *store, const char *name, const char *value, ins_error *err);
 

@@ -12,7 +12,7 @@ static ins_status put_instance(ins_store *store, const ins_instance *instance, i
         store,
         "INSERT INTO stage(name,definition,position,kind,key,seed,state,cached) VALUES(?1,?2,?3,?4,?5,?6,"
         "'waiting',0) ON CONFLICT(name) DO UPDATE SET definition=?2, position=?3, kind=?4, key=?5, seed=?6,"
-        " state='waiting', cached=0, error=NULL",
+        " state=CASE WHEN complete_key=?5 THEN 'done' ELSE 'waiting' END, cached=complete_key IS ?5, error=NULL",
         &statement, err));
     sqlite3_bind_text(statement, 1, instance->name, -1, SQLITE_STATIC);
     sqlite3_bind_text(statement, 2, instance->definition->name, -1, SQLITE_STATIC);
@@ -52,7 +52,10 @@ ins_status ins_store_set_recipe(ins_store *store, const ins_recipe *recipe, ins_
     }
     INS_TRY(store_exec(store,
                        "DELETE FROM metric WHERE stage NOT IN wanted; DELETE FROM sample WHERE stage NOT IN wanted;"
-                       "DELETE FROM stage WHERE name NOT IN wanted",
+                       "DELETE FROM stage WHERE name NOT IN wanted;"
+                       "DELETE FROM metric WHERE stage IN (SELECT name FROM stage WHERE complete_key IS NOT key);"
+                       "DELETE FROM sample WHERE stage IN (SELECT name FROM stage WHERE complete_key IS NOT key);"
+                       "UPDATE stage SET complete_key=NULL WHERE complete_key IS NOT key",
                        err));
     return ins_store_flush(store, err);
 }

@@ -214,7 +214,7 @@ static ins_status verify_stage(verify *v, ins_verify_row *row, ins_error *err) {
     INS_TRY(
         run_to_end(v, v->broken_cache, name, &row->seconds, err)); /* how long it takes, and: does it repeat at all? */
     INS_TRY(compare_entries(v, row, err));
-    INS_TRY(prepare_broken(v, row->instance, err));
+    if (row->equal) INS_TRY(prepare_broken(v, row->instance, err));
     while (row->kills < v->options->kills && row->equal) {
         ins_rng rng = ins_rng_start(ins_rng_derive(v->options->seed, "verify-resume", 0), (uint64_t)v->n_draws++);
         double moment = ins_rng_uniform(&rng) * row->seconds;
@@ -228,7 +228,7 @@ static ins_status verify_stage(verify *v, ins_verify_row *row, ins_error *err) {
         ins_log_progress(v->options->log, &p);
         if (!done) continue;
         INS_TRY(compare_entries(v, row, err));
-        INS_TRY(prepare_broken(v, row->instance, err));
+        if (row->equal) INS_TRY(prepare_broken(v, row->instance, err));
     }
     if (!row->equal) return INS_OK;
     INS_TRY(run_to_end(v, v->broken_cache, name, NULL, err));
@@ -257,6 +257,7 @@ static ins_status verify_all(verify *v, ins_verify_row *rows, int64_t n, ins_err
         ins_status status = verify_stage(v, &rows[i], err);
         if (status != INS_OK) ins_error_frame(err, "stage %s", rows[i].instance->name);
         INS_TRY(status);
+        if (!rows[i].equal) return INS_OK;
     }
     return INS_OK;
 }
@@ -274,8 +275,15 @@ ins_status ins_verify_resume(const ins_recipe *recipe, const ins_verify_options 
     if (count == 0)
         return INS_FAIL(err, INS_RECIPE, "the recipe has no stage '%s'", options->stage ? options->stage : "");
     ins_status status = verify_all(v, list, count, err);
-    ins_status removed = ins_dir_remove(options->work_dir, NULL);
-    (void)removed;
+    bool equal = true;
+    for (int64_t i = 0; i < count; i++) equal = equal && list[i].equal;
+    if (equal) { /* else both are left to be looked at */
+        ins_status removed = ins_dir_remove(options->work_dir, NULL);
+        (void)removed;
+    } else {
+        ins_logf(options->log, INS_LOG_WARN, "the two caches are kept: %s/whole and %s/broken", options->work_dir,
+                 options->work_dir);
+    }
     *rows = list;
     *n = count;
     return status;

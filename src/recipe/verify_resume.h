@@ -17,7 +17,7 @@ typedef struct ins_verify_options {
     const char *recipe_path;
     const char *const *sets; /* passed on */
     int64_t n_sets;
-    const char *work_dir; /* made and removed */
+    const char *work_dir; /* made, and removed unless something differs */
     const char *stage;    /* NULL = the first stage of each kind */
     int64_t kills;        /* per stage */
     int threads;          /* for the children */

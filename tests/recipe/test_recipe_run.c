@@ -237,6 +237,25 @@ static void test_only(void **state) {
     assert_non_null(strstr(err.text, "did you mean 'chat'?"));
 }
 
+/* --only after a change: what other stages measured under their old keys is not taken for new. */
+static void test_only_forgets_old_metrics(void **state) {
+    workplace *w = *state;
+    static const char before[] = "stages:\n  m: {kind: fit}\n  n: {kind: fit, init: m}\n";
+    static const char after[] = "stages:\n  m: {kind: fit, steps: 4}\n  n: {kind: fit, init: m}\n";
+    ins_run_outcome out;
+    ins_error err = {0};
+    must_run(w, before);
+    assert_int_equal(run_with(w, before, "m", &out, &err), INS_OK);
+    assert_int_equal(query(w, "SELECT count(*) FROM stage WHERE state='done'"), 2);
+    assert_int_equal(query(w, "SELECT count(*) FROM metric WHERE stage='n' AND name='gauge/near'"), 4);
+    assert_int_equal(run_with(w, after, "m", &out, &err), INS_OK);
+    assert_int_equal(query(w, "SELECT count(*) FROM stage WHERE state='done'"), 1);
+    assert_int_equal(query(w, "SELECT count(*) FROM metric WHERE stage='n'"), 0);
+    must_run(w, before); /* back again: all from the cache */
+    assert_int_equal(toy.fits, 3);
+    assert_int_equal(query(w, "SELECT count(*) FROM metric WHERE stage='n' AND name='gauge/near'"), 4);
+}
+
 static void test_claims_of_a_run(void **state) {
     workplace *w = *state;
     static const char text[] =
@@ -335,6 +354,7 @@ int main(void) {
         TEST(test_damaged_entries),
         TEST(test_only),
         TEST(test_claims_of_a_run),
+        TEST(test_only_forgets_old_metrics),
         TEST(test_unusable_cache),
         TEST(test_two_processes),
         TEST(test_cache_keys_and_verify),
