@@ -80,7 +80,7 @@ const beginnings = {
   },
 };
 function chart(parent, title, datasets, options) {
-  const canvas = el("canvas", {});
+  const canvas = el("canvas", {}), xs = datasets.flatMap(d => d.data.map(p => p.x));
   parent.append(el("div", {class: "card" + (options.wide ? " wide" : "")}, el("h3", {}, title), el("div", {class: "plot"}, canvas)));
   new Chart(canvas, {
     type: "line",
@@ -91,11 +91,11 @@ function chart(parent, title, datasets, options) {
       responsive: true, maintainAspectRatio: false, parsing: false, normalized: true,
       interaction: {mode: "nearest", intersect: false},
       scales: {
-        x: {type: options.logX ? "logarithmic" : "linear", title: {display: true, text: options.x}, ticks: {callback: v => fmt.count(v), maxTicksLimit: 9}, min: options.minX, max: Math.max(...datasets.flatMap(d => d.data.map(p => p.x))), grid: {display: false}},
+        x: {type: options.logX ? "logarithmic" : "linear", title: {display: true, text: options.x}, ticks: {callback: v => fmt.count(v), maxTicksLimit: 9}, min: Math.min(...xs) < .1 * Math.max(...xs) ? 0 : Math.min(...xs), max: Math.max(...xs), grid: {display: false}},
         y: {type: options.logY ? "logarithmic" : "linear", title: {display: !!options.y, text: options.y}, ticks: {callback: v => fmt.value(v), maxTicksLimit: 8}},
       },
       plugins: {
-        legend: {display: datasets.filter(d => !d.label.startsWith("~")).length > 1, labels: {boxWidth: 22, boxHeight: 2, filter: item => !item.text.startsWith("~")}},
+        legend: {display: datasets.filter(d => !d.label.startsWith("~")).length > 1, labels: {usePointStyle: true, pointStyle: "line", boxWidth: 26, filter: item => !item.text.startsWith("~")}},
         tooltip: {filter: item => !item.dataset.label.startsWith("~"), callbacks: {title: items => items.length ? `${options.x}: ${fmt.count(items[0].parsed.x)}` : "", label: item => ` ${item.dataset.label}: ${fmt.value(item.parsed.y)}`}},
       },
     },
@@ -138,13 +138,13 @@ function probes() {
   node.append(grid);
   for (const name of drawn) {
     const sets = alongChain(name);
-    for (const base of ["majority", "chance"]) {
+    for (const [base, color] of [["majority", css("--soft")], ["chance", "#b58a4a"]]) {
       const levels = [...(seriesOf.get(`${name}.${base}`) || new Map()).values()].flat();
       if (!levels.length) continue;
       const y = levels[0].value[0], xs = sets.flatMap(s => s.data.map(p => p.x));
-      sets.push(line(base, css("--soft"), [{x: Math.min(...xs), y}, {x: Math.max(...xs), y}], {borderDash: [5, 4], borderWidth: 1.3, pointRadius: 0}));
+      sets.push(line(base, color, [{x: Math.min(...xs), y}, {x: Math.max(...xs), y}], {borderDash: [5, 4], borderWidth: 1.3, pointRadius: 0}));
     }
-    chart(grid, probeTitle(name), sets, {x: "tokens trained on", y: name.startsWith("bpb/") ? "bits per byte" : "", minX: 0, beginnings: beginningsOf(name), wide: drawn.length === 1});
+    chart(grid, probeTitle(name), sets, {x: "tokens trained on", y: name.startsWith("bpb/") ? "bits per byte" : "", beginnings: beginningsOf(name), wide: drawn.length % 2 === 1 && name === drawn[drawn.length - 1]});
   }
 }
 function probeTitle(name) {
@@ -191,7 +191,7 @@ function training() {
       const points = smoothed(averaged(list), share).map(p => ({x: offset + p.tokens, y: p.value}));
       sets.push(line(name, colorOf(v), points, {pointRadius: 0, borderWidth: 1.7}));
     }
-    if (sets.length) chart(grid, title, sets, {x: "tokens trained on", minX: 0, beginnings: beginningsOf(metric), ...options});
+    if (sets.length) chart(grid, title, sets, {x: "tokens trained on", beginnings: beginningsOf(metric), ...options});
   };
   plot("train/loss", "Training loss (nats per token)", {wide: true}, .02);
   plot("train/lr", "Learning rate", {}, 0);
@@ -295,7 +295,7 @@ function tokensTable() {
   return rows.length ? table([{text: "tokens"}, {text: "corpus"}, {text: "split"}, {text: "documents", num: 1}, {text: "tokens", num: 1}, {text: "bytes a token", num: 1}, {text: "skipped", num: 1}, {text: "vocabulary", num: 1}], rows) : null;
 }
 function baselinesTable() {
-  const words = {compress: "xz -9", "compress.zstd": "zstd -19", "compress.primed": "xz -9, after the training text", ngram: "n-gram model"};
+  const words = {compress: "xz -9", "compress.gzip": "gzip -9", "compress.zstd": "zstd -19", "compress.primed": "xz -9, after the training text", ngram: "n-gram model"};
   const rows = [];
   for (const s of RUN.series) {
     const [, kind, name, extra] = s.name.match(/^(compress|ngram)\/([^.]+)(\.[^.]+)?$/) || [];
