@@ -291,6 +291,7 @@ ins_status ins_recipe_load(const ins_recipe_source *source, ins_recipe **out, in
         source->text ? ins_yaml_read_text(source->text, strlen(source->text), recipe->path, arena, &recipe->root, &err)
                      : ins_yaml_read_file(recipe->path, arena, &recipe->root, &err);
     if (status != INS_OK) {
+        if (status != INS_NOMEM) err.status = INS_RECIPE; /* not there, a folder, too large: the name is wrong */
         add_error(diag, &err);
     } else if (!recipe->root || recipe->root->kind != INS_NODE_MAP) {
         ins_pos start = {recipe->path, 1, 1};
