@@ -18,7 +18,7 @@ install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs FILES_MATCHING 
 install(DIRECTORY recipes DESTINATION ${CMAKE_INSTALL_DATADIR}/instar FILES_MATCHING PATTERN "*.yaml")
 
 # For programs that use the library: `pkg-config --cflags --libs instar`.
-set(INS_PC_LIBS "-lpthread -lm")
+set(INS_PC_LIBS "-lpthread -ldl -lm")
 if(LZMA_FOUND)
   string(PREPEND INS_PC_LIBS "-llzma ")
 endif()

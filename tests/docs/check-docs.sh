@@ -39,7 +39,7 @@ done
 # ---- files named in the text (patterns and placeholders in capitals aside) ----
 for page in $pages; do
     # shellcheck disable=SC2016 # backquotes of Markdown, not of the shell
-    grep -oE '`(src|tests|recipes|scripts|include|docs|man|cmake)/[A-Za-z0-9_./-]*[A-Za-z0-9]`' "$page" | tr -d '`' | sort -u \
+    grep -oE '[`[](src|tests|recipes|scripts|include|docs|man|cmake)/[A-Za-z0-9_./-]*[A-Za-z0-9][]`]' "$page" | tr -d '`[]' | sort -u \
         >"$scratch/files" || true
     while read -r file; do
         case $file in *[A-Z][A-Z]*) [ "$(basename "$file")" = README.md ] || continue ;; esac
