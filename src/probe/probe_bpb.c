@@ -2,10 +2,10 @@
  *
  *   bpb = sum of -log2 p(token) / bytes of text the tokens stand for
  *
- * comparable over tokenizers. The standard error is that of a ratio over rows: se = sqrt(n/(n-1) sum e_r^2) / sum bytes
- * with e_r = bits_r - bpb bytes_r. Rows are packed like training rows with attention inside documents, and drawn by a
- * fixed permutation, so a cap on tokens takes an unbiased part. The result does not depend on how many rows run at
- * once. */
+ * comparable over tokenizers. The mark that ends a document costs bits and stands for no bytes. The standard error is
+ * that of a ratio over rows: se = sqrt(n/(n-1) sum e_r^2) / sum bytes with e_r = bits_r - bpb bytes_r. Rows are packed
+ * like training rows with attention inside documents, and drawn by a fixed permutation, so a cap on tokens takes an
+ * unbiased part. The result does not depend on how many rows run at once. */
 #include <math.h>
 #include <string.h>
 

@@ -27,14 +27,16 @@ static ins_status add(const train_loop *l, int64_t step, const char *name, doubl
     return m->value(m->arg, step, ins_trainer_get_state(l->run->trainer)->tokens, name, value, err);
 }
 
-/* Is the step that comes next a probed one? */
-static bool is_probed(const train_loop *l) {
+/* Do probes run at the boundary before this step? */
+static bool is_probed_step(const train_loop *l, int64_t step) {
     const ins_train_run *run = l->run;
-    int64_t step = ins_trainer_get_state(run->trainer)->step;
     for (int64_t i = 0; i < run->n_probe_steps; i++) {
         if (run->probe_steps[i] == step) return true;
     }
     return false;
+}
+static bool is_probed(const train_loop *l) {
+    return is_probed_step(l, ins_trainer_get_state(l->run->trainer)->step);
 }
 
 /* ---- checkpoints ---- */
@@ -202,6 +204,7 @@ static ins_status loop(train_loop *l, ins_error *err) {
         double lr = learning_rate(run, step);
         if (*run->c->stop) return stop_here(l, err);
         INS_TRY(at_boundary(l, lr, err));
+        ins_trainer_watch(run->trainer, is_probed_step(l, step + 1));
         double started = ins_now();
         ins_status status = ins_trainer_step(run->trainer, run->mixture, lr, &l->report, err);
         if (status != INS_OK) {

@@ -126,6 +126,10 @@ static ins_status resume(ins_train_run *run, ins_error *err) {
     char dir[4096];
     int64_t step = 0;
     ins_error why = {0};
+    if (!run->has_record) { /* nothing that is there belongs to what was decided now */
+        INS_TRY(ins_checkpoint_prune(run->c->dir, INS_RESUME, 0, err));
+        INS_TRY(ins_checkpoint_prune(run->c->dir, INS_CHECKPOINTS, 0, err));
+    }
     ins_status status = ins_checkpoint_find_in(run->c->dir, INS_RESUME, -1, run->c->log, dir, sizeof dir, &step, &why);
     if (status == INS_MODEL || status == INS_DATA) { /* none yet, or all damaged: begin */
         INS_TRY(run->c->metrics->truncate(run->c->metrics->arg, -1, err));

@@ -21,7 +21,7 @@ struct ins_trainer {
     ins_batch **batches;    /* n_micro */
     float *weights, *grads, *micro_grads, *ema, *previous;
     float **slots;
-    bool has_history;
+    bool watch, has_history;
     ins_trainer_state state;
 };
 
@@ -238,10 +238,10 @@ ins_status ins_trainer_step(ins_trainer *t, const ins_mixture *mixture, double l
         r.skipped = is_spike(&t->state.loss, r.loss, t->options.spike_z) ||
                     is_spike(&t->state.norm, r.grad_norm, t->options.spike_z);
     }
-    if (t->previous) {
+    t->has_history = t->previous && t->watch;
+    if (t->has_history) {
         size_t bytes = (size_t)ins_model_params(t->model)->slab_count * sizeof(float);
         ins_copy_bytes(bytes, t->weights, t->previous, t->pool);
-        t->has_history = true;
     }
     if (r.skipped) {
         t->state.skipped++;
@@ -283,6 +283,9 @@ ins_status ins_trainer_read(ins_trainer *t, const ins_mixture *mixture, ins_erro
 
 ins_status ins_trainer_keep_history(ins_trainer *t, ins_error *err) {
     return t->previous ? INS_OK : ins_slab_new(ins_model_params(t->model), &t->previous, err);
+}
+void ins_trainer_watch(ins_trainer *t, bool watch) {
+    t->watch = watch;
 }
 bool ins_trainer_has_history(const ins_trainer *t) {
     return t->has_history;

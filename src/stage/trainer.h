@@ -71,10 +71,11 @@ float *ins_trainer_weights(ins_trainer *t);
 float *ins_trainer_ema(ins_trainer *t);                /* NULL without averaging */
 float *const *ins_trainer_slots(const ins_trainer *t); /* optimizer slots, options.optimizer's n_slots of them */
 
-/* What probes of the training itself look at: gradients of the last step and the weights before its update. Kept from
- * the next step on once asked for; has_history says that they are there. A checkpoint that holds both slabs too makes
- * them come back: the loader fills the slabs and sets the flag. */
+/* What probes of the training itself look at: gradients of the last step and the weights before its update. Kept in
+ * steps that are watched (a copy of the weights each), after keep_history has made room; has_history says that they are
+ * there. A checkpoint that holds both slabs too makes them come back: the loader fills the slabs and sets the flag. */
 ins_status ins_trainer_keep_history(ins_trainer *t, ins_error *err);
+void ins_trainer_watch(ins_trainer *t, bool watch);
 bool ins_trainer_has_history(const ins_trainer *t);
 void ins_trainer_set_history(ins_trainer *t, bool has_history);
 float *ins_trainer_grads(ins_trainer *t);

@@ -79,6 +79,21 @@ static void test_done_stage_is_not_run_again(void **state) {
     assert_true(kit->result.tokens > 0 && kit->result.flop > 0);
 }
 
+/* Without the record of what was decided, what is there may belong to another number of steps. */
+static void test_without_its_record_it_begins_anew(void **state) {
+    resume_fixture *f = *state;
+    run_kit *kit = &f->kit;
+    stop_once(kit, "forgetful", "train/loss", 10);
+    assert_ok(ins_dir_make(run_path(kit, "forgetful", "checkpoints/step-000000003"), NULL));
+    ins_str text = {0};
+    ins_str_puts(&text, "{");
+    run_write(kit, "forgetful/train.json", &text);
+    ins_str_free(&text);
+    run_stage_ok(kit, "train", "forgetful", recipe);
+    assert_false(ins_dir_exists(run_path(kit, "forgetful", "checkpoints/step-000000003")));
+    compare(f, "forgetful");
+}
+
 /* ---- damage ---- */
 
 static void newest_resume(run_kit *kit, const char *name, char *buf, size_t size) {
@@ -213,6 +228,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_stopped_at_every_kind_of_step),
         cmocka_unit_test(test_done_stage_is_not_run_again),
+        cmocka_unit_test(test_without_its_record_it_begins_anew),
         cmocka_unit_test(test_damaged_newest_falls_back),
         cmocka_unit_test(test_truncated_and_incomplete_fall_back),
         cmocka_unit_test(test_damaged_model_of_a_finished_stage),
