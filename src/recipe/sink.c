@@ -226,7 +226,9 @@ ins_metrics ins_sink_metrics(ins_sink *sink) {
 
 ins_status ins_sink_close(ins_sink *sink, bool complete, ins_error *err) {
     if (!sink) return INS_OK;
-    ins_status status = complete ? start(sink, err) : INS_OK; /* a stage that recorded nothing leaves no old record */
+    /* A stage that found itself finished (it died after its end, before the engine's) records nothing: its record
+     * stays. */
+    ins_status status = complete && !sink->started ? sink_truncate(sink, INT64_MAX, err) : INS_OK;
     if (status == INS_OK) status = sink_flush(sink, err);
     ins_status closed = close_files(sink, status == INS_OK ? err : NULL);
     ins_tb_close(sink->tensorboard);

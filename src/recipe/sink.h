@@ -6,7 +6,7 @@
  * others are copies that can be made again from it.
  *
  * A stage that starts over simply records again: the first value of a session that was not preceded by truncate(step)
- * drops what an earlier session left.
+ * drops what an earlier session left. A stage that ends well without recording anything keeps it: it had been finished.
  */
 #ifndef INS_RECIPE_SINK_H
 #define INS_RECIPE_SINK_H

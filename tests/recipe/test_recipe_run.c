@@ -194,6 +194,23 @@ static void test_torn_record(void **state) {
     ins_str_free(&record);
 }
 
+/* Killed between the stage's end and the engine's: the stage has nothing left to do, and its record stays. */
+static void test_died_at_the_end(void **state) {
+    workplace *w = *state;
+    static const char text[] = "stages:\n  m: {kind: fit, steps: 6}\n";
+    ins_run_outcome out;
+    ins_error err = {0};
+    ins_str record = {0};
+    toy.stop_at = 6; /* after the last step */
+    assert_int_equal(run_with(w, text, NULL, &out, &err), INS_INTERRUPTED);
+    toy.stop_at = 0;
+    must_run(w, text);
+    read_text(w->run, "stages/m/metrics.jsonl", &record);
+    assert_non_null(strstr(record.data, "\"step\":6,"));
+    assert_int_equal(query(w, "SELECT count(*) FROM metric WHERE name='gauge/near'"), 7);
+    ins_str_free(&record);
+}
+
 static void overwrite(workplace *w, const char *name, const char *text) {
     char path[512];
     snprintf(path, sizeof path, "%s/stages/%s", w->run, name);
@@ -352,6 +369,7 @@ int main(void) {
         TEST(test_interrupt_and_resume),
         TEST(test_torn_record),
         TEST(test_damaged_entries),
+        TEST(test_died_at_the_end),
         TEST(test_only),
         TEST(test_claims_of_a_run),
         TEST(test_only_forgets_old_metrics),

@@ -211,6 +211,7 @@ static ins_status toy_fit_run(const ins_stage_context *c, ins_error *err) {
         step = strtoll(state.data, NULL, 10);
         ins_str_free(&state);
     }
+    if (step == o->steps && step > 0) return INS_OK; /* it had been finished */
     INS_TRY(c->metrics->truncate(c->metrics->arg, step, err));
     if (step == 0) INS_TRY(c->metrics->value(c->metrics->arg, 0, 0, "gauge/near", 10.0 + (double)c->seed, err));
     while (step < o->steps) {
