@@ -29,6 +29,15 @@ function header() {
   document.getElementById("facts").append(...facts.map(([value, label]) => el("div", {}, el("b", {}, value), el("span", {}, label))));
 }
 
+// ---- problems ----
+function problems() {
+  const failed = RUN.stages.filter(s => s.state === "failed" || s.state === "interrupted");
+  if (!failed.length) return;
+  const node = section("problems", "The run did not get to its end. Once the reason is gone, run the same command again: what is done stays done.");
+  node.append(el("div", {class: "card"}, failed.map(s => el("div", {class: "problem"},
+    el("span", {class: `badge ${s.state}`}, s.state), el("div", {}, el("b", {}, s.name), s.error ? el("p", {}, s.error) : null)))));
+}
+
 // ---- claims ----
 function intervalPlot(c) {
   if (c.value === null) return el("p", {class: "note"}, c.reason || "no value");
@@ -81,6 +90,7 @@ const beginnings = {
 };
 function chart(parent, title, datasets, options) {
   const canvas = el("canvas", {}), xs = datasets.flatMap(d => d.data.map(p => p.x));
+  const least = Math.min(...xs), most = Math.max(...xs), from = least < .1 * most ? 0 : least;  // a range from its data on, or from 0
   parent.append(el("div", {class: "card" + (options.wide ? " wide" : "")}, el("h3", {}, title), el("div", {class: "plot"}, canvas)));
   new Chart(canvas, {
     type: "line",
@@ -91,7 +101,7 @@ function chart(parent, title, datasets, options) {
       responsive: true, maintainAspectRatio: false, parsing: false, normalized: true,
       interaction: {mode: "nearest", intersect: false},
       scales: {
-        x: {type: options.logX ? "logarithmic" : "linear", title: {display: true, text: options.x}, ticks: {callback: v => fmt.count(v), maxTicksLimit: 9}, min: Math.min(...xs) < .1 * Math.max(...xs) ? 0 : Math.min(...xs), max: Math.max(...xs), grid: {display: false}},
+        x: {type: options.logX ? "logarithmic" : "linear", title: {display: true, text: options.x}, ticks: {callback: v => fmt.count(v), maxTicksLimit: 9}, min: from < most ? from : undefined, max: from < most ? most : undefined, grid: {display: false}},
         y: {type: options.logY ? "logarithmic" : "linear", title: {display: !!options.y, text: options.y}, ticks: {callback: v => fmt.value(v), maxTicksLimit: 8}},
       },
       plugins: {
@@ -324,6 +334,7 @@ function settings() {
 }
 
 header();
+problems();
 claims();
 drawPipeline(section("pipeline", "Every box is a stage; boxes behind a box are the arms and seeds of a matrix. A curve means that a stage takes what another left; one that a longer way implies is not drawn. Times are what the stages cost when they ran."));
 probes();

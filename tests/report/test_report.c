@@ -14,7 +14,7 @@ static void exec(sqlite3 *db, const char *sql) {
 }
 
 static void write_file(const char *dir, const char *name, const char *text) {
-    char path[256];
+    char path[600];
     snprintf(path, sizeof path, "%s/%s", dir, name);
     assert_ok(ins_file_write_atomic(path, text, strlen(text), NULL));
 }
@@ -48,7 +48,7 @@ static void make_run(const char *dir) {
 }
 
 static void read_page(const char *dir, const char *name, ins_str *page) {
-    char path[256];
+    char path[600];
     snprintf(path, sizeof path, "%s/%s", dir, name);
     assert_ok(ins_file_read(path, 1u << 24, page, NULL));
 }
