@@ -14,6 +14,8 @@ static ins_status parse_choices(ins_arena *arena, const ins_document *doc, ins_i
     char *text = (char *)copy_field(arena, ins_document_get(doc, "choices"));
     item->answer = -1;
     if (!text || !answer) return INS_OK;
+    size_t length = strlen(text);
+    if (length > 0 && text[length - 1] == '\n') text[length - 1] = 0;
     int64_t n = 1;
     for (const char *p = text; *p; p++) n += *p == '\n';
     item->choices = ins_arena_alloc(arena, (size_t)n * sizeof *item->choices);
@@ -21,7 +23,12 @@ static ins_status parse_choices(ins_arena *arena, const ins_document *doc, ins_i
     for (char *line = text; line;) {
         char *end = strchr(line, '\n');
         if (end) *end++ = 0;
-        if (*line) item->choices[item->n_choices++] = line;
+        if (!*line) { /* leaving it out would shift the numbers of those after it */
+            INS_FAIL(err, INS_DATA, "choice %lld is empty", (long long)item->n_choices);
+            ins_error_at(err, doc->source);
+            return INS_DATA;
+        }
+        item->choices[item->n_choices++] = line;
         line = end;
     }
     char *rest = NULL;
@@ -67,6 +74,9 @@ ins_status ins_items_load(const ins_probe_context *c, const ins_item_options *o,
         if (status != INS_OK || end) break;
         status = add_item(out, o, &doc, need_choices, err);
     }
+    if (status == INS_OK && out->n > 0 && out->n_skipped > 0)
+        ins_logf(c->log, INS_LOG_INFO, "probe %s: %lld documents of '%s' are no questions it can ask", c->name,
+                 (long long)out->n_skipped, o->corpus);
     if (status == INS_OK && out->n == 0) {
         status = INS_FAIL(err, INS_DATA, "the %s split of '%s' has no question%s%s%s", o->split, o->corpus,
                           o->only ? " of kind '" : "", o->only ? o->only : "", o->only ? "'" : "");

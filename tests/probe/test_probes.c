@@ -100,6 +100,18 @@ static void test_bad_questions(void **state) {
                                   "{model: base, probes: [{kind: choice, corpus: wrong, split: train}]}");
     assert_int_equal(status, INS_DATA);
     assert_non_null(strstr(kit->err.text, "answer '2'"));
+    ins_str_clear(&text);
+    ins_str_puts(
+        &text,
+        "{\"id\": \"b\", \"prompt\": \"p\", \"response\": \"r\", \"choices\": \"x\\n\\ny\", \"answer\": \"1\"}\n");
+    run_write(kit, "gap.jsonl", &text);
+    ins_str_free(&text);
+    run_stage_ok(kit, "build-data", "gap",
+                 ins_arena_printf(kit->arena, "{sources: [{kind: jsonl, path: '%s/gap.jsonl'}], valid: 0}", kit->root));
+    status =
+        run_stage(kit, "evaluate", "gap_scores", "{model: base, probes: [{kind: choice, corpus: gap, split: train}]}");
+    assert_int_equal(status, INS_DATA);
+    assert_non_null(strstr(kit->err.text, "choice 1 is empty"));
     status = run_stage(kit, "evaluate", "no_kind",
                        "{model: base, probes: [{kind: choice, corpus: questions, only: colour}]}");
     assert_int_equal(status, INS_DATA);

@@ -141,6 +141,33 @@ static void test_damaged_shard(void **state) {
     run_stage_ok(kit, "train", "s3", "{data: [{tokens: bad, corpus: near}], " SIZE ", steps: 3}");
 }
 
+/* ---- paths as long as the system allows ---- */
+
+static void test_long_paths(void **state) {
+    run_kit *kit = *state;
+    const char *yaml = "{" DATA ", " SIZE ", lr: 0.01, steps: 2, probe_points: 2}";
+    int n_fine = 0, n_errors = 0;
+    for (int length = 3900; length < 4096; length += 15) { /* one PATH_MAX has room for all of it, the next has not */
+        ins_str name = {0};
+        int base = (int)strlen(run_dir(kit, ""));
+        while (base + (int)name.len < length) {
+            int left = length - base - (int)name.len;
+            for (int i = 0; i < (left < 201 ? left : 200); i++) ins_str_putc(&name, 'd');
+            if (left > 201) ins_str_putc(&name, '/');
+        }
+        if (ins_dir_make(run_dir(kit, name.data), NULL) == INS_OK) {
+            ins_status status = run_stage(kit, "train", name.data, yaml);
+            n_fine += status == INS_OK;
+            n_errors += status != INS_OK;
+            if (status == INS_OK) kit->n_inputs--;
+            if (status != INS_OK) assert_true(kit->err.text[0] && ins_status_exit_code(status) != 70);
+        }
+        ins_str_free(&name);
+    }
+    assert_true(n_fine > 0);
+    assert_true(n_errors > 0);
+}
+
 /* ---- full disk ---- */
 
 static void test_full_disk(void **state) {
@@ -183,7 +210,7 @@ int main(void) {
         cmocka_unit_test(test_options),         cmocka_unit_test(test_data),
         cmocka_unit_test(test_empty_corpus),    cmocka_unit_test(test_two_tokenizers),
         cmocka_unit_test(test_nonfinite_stops), cmocka_unit_test(test_damaged_shard),
-        cmocka_unit_test(test_full_disk),
+        cmocka_unit_test(test_long_paths),      cmocka_unit_test(test_full_disk),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
