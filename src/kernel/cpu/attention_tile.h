@@ -6,6 +6,8 @@
 #ifndef INS_KERNEL_CPU_ATTENTION_TILE_H
 #define INS_KERNEL_CPU_ATTENTION_TILE_H
 
+#include <math.h>
+
 #include "kernel/attention_impl.h"
 #include "kernel/cpu/transpose.h"
 #include "kernel/cpu/vmath.h"
