@@ -2,6 +2,8 @@
  *
  *   cloze/NAME        share of responses that are exactly what greedy decoding would write, with .se
  *   cloze/NAME.bits   mean bits per token of the response
+ *
+ * In the chat template the mark that ends the response belongs to it: the model has to stop there.
  */
 #include <math.h>
 
@@ -55,6 +57,8 @@ static ins_status cloze_open(const ins_probe_context *c, void **state, ins_error
     for (int64_t i = 0; i < s->items.n; i++) {
         const ins_item *item = &s->items.items[i];
         INS_TRY(ins_item_encode(c, &o->items, item, item->response, &s->ids[i], &s->scores[i].n_context, err));
+        int32_t end = o->items.chat ? ins_tokenizer_find(c->tokenizer, "<|im_end|>") : -1;
+        if (end >= 0 && !ins_ids_push(&s->ids[i], end)) return INS_FAIL(err, INS_NOMEM, "no memory for the questions");
         s->scores[i].ids = s->ids[i].data;
         s->scores[i].n = s->ids[i].n;
     }
@@ -99,7 +103,7 @@ const ins_probe ins_probe_cloze = {
     .head = {.family = "probe",
              .name = "cloze",
              .summary = "How often greedy decoding would write the known response, and its bits per token.",
-             .version = 1,
+             .version = 2,
              .options = &table},
     .needs = INS_PROBE_NEEDS_MODEL,
     .unit = "exact match",

@@ -40,6 +40,7 @@ static void test_all_stages(void **state) {
                  "256, steps: 80, lr: 0.01, probes: [{kind: choice, corpus: questions, only: section}, "
                  "{kind: cloze, corpus: questions}]}");
     assert_true(run_metric(&kit, 80, "choice/section") > 0.8);
+    assert_true(run_metric(&kit, 80, "cloze/questions") > 0.7 && run_metric(&kit, 0, "cloze/questions") == 0);
     assert_true(run_metric(&kit, 80, "cloze/questions.bits") < run_metric(&kit, 0, "cloze/questions.bits"));
 
     run_stage_ok(&kit, "evaluate", "scores",
