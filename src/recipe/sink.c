@@ -183,10 +183,33 @@ static ins_status sink_value(void *arg, int64_t step, int64_t tokens, const char
     return append(arg, &r, err);
 }
 
+/* Models write any bytes; the records hold UTF-8 and nothing else: what is none becomes U+FFFD. */
+static void make_valid(const char *text, ins_str *out) {
+    const unsigned char *bytes = (const unsigned char *)text;
+    size_t n = strlen(text);
+    uint32_t point;
+    for (size_t i = 0; i < n;) {
+        int len = ins_utf8_decode(bytes + i, n - i, &point);
+        if (len > 0)
+            ins_str_append(out, text + i, (size_t)len);
+        else
+            ins_str_puts(out, "\xEF\xBF\xBD");
+        i += len > 0 ? (size_t)len : 1;
+    }
+}
+
 static ins_status sink_text(void *arg, int64_t step, int64_t tokens, const char *name, const char *text,
                             ins_error *err) {
+    ins_str valid = {0};
     record r = {.step = step, .tokens = tokens, .name = name, .text = text};
-    return append(arg, &r, err);
+    if (!ins_utf8_valid(text, strlen(text), NULL)) {
+        make_valid(text, &valid);
+        r.text = valid.data;
+    }
+    ins_status status =
+        valid.oom ? INS_FAIL(err, INS_NOMEM, "out of memory while recording a text") : append(arg, &r, err);
+    ins_str_free(&valid);
+    return status;
 }
 
 static ins_status sink_flush(void *arg, ins_error *err) {
