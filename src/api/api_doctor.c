@@ -6,6 +6,12 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <libfyaml.h>
+#include <openssl/crypto.h>
+#include <sqlite3.h>
+#include <zlib.h>
+#include <zstd.h>
+
 #include "api/api_internal.h"
 #include "base/mem.h"
 #include "kernel/isa.h"
@@ -112,6 +118,22 @@ static const char *const tools[][2] = {
 };
 #define N_TOOLS ((int)(sizeof tools / sizeof tools[0]))
 
+typedef struct library {
+    const char *name, *version;
+} library;
+
+/* Versions of what is linked, as the libraries themselves tell. */
+static int list_libraries(library out[8]) {
+    int n = 0;
+    out[n++] = (library){"SQLite", sqlite3_libversion()};
+    out[n++] = (library){"jansson", jansson_version_str()};
+    out[n++] = (library){"libfyaml", fy_library_version()};
+    out[n++] = (library){"OpenSSL", OpenSSL_version(OPENSSL_VERSION_STRING)};
+    out[n++] = (library){"zlib", zlibVersion()};
+    out[n++] = (library){"zstd", ZSTD_versionString()};
+    return n;
+}
+
 static void doctor_json(const instar *session, const findings *f, bool speed, ins_str *out) {
     ins_str_printf(out, "{\"version\":\"%s\",\"machine\":", INS_VERSION);
     api_machine_json(session, out);
@@ -138,6 +160,13 @@ static void doctor_json(const instar *session, const findings *f, bool speed, in
     ins_str_puts(out, "},\"tools\":{");
     for (int i = 0; i < N_TOOLS; i++)
         ins_str_printf(out, "%s\"%s\":%s", i ? "," : "", tools[i][0], has_program(tools[i][0]) ? "true" : "false");
+    library libraries[8];
+    int n = list_libraries(libraries);
+    ins_str_puts(out, "},\"libraries\":{");
+    for (int i = 0; i < n; i++) {
+        ins_str_printf(out, "%s\"%s\":", i ? "," : "", libraries[i].name);
+        api_json_string(out, libraries[i].version);
+    }
     ins_str_puts(out, "}}\n");
 }
 
@@ -166,6 +195,11 @@ static void doctor_text(const instar *session, const findings *f, bool speed, in
     for (int i = 0; i < N_TOOLS; i++)
         ins_str_printf(out, "%-12s %s (%s)\n", tools[i][0], has_program(tools[i][0]) ? "found" : "MISSING",
                        tools[i][1]);
+    library libraries[8];
+    int n = list_libraries(libraries);
+    ins_str_puts(out, "libraries   ");
+    for (int i = 0; i < n; i++) ins_str_printf(out, "%s %s %s", i ? "," : "", libraries[i].name, libraries[i].version);
+    ins_str_putc(out, '\n');
 }
 
 instar_status instar_doctor(instar *session, const instar_doctor_options *options, instar_format format, char **text) {

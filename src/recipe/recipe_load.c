@@ -190,7 +190,17 @@ static void check_defaults(ins_recipe *recipe, const ins_family *kinds, ins_diag
     }
 }
 
-static void read_definition(ins_definition *definition, const ins_family *kinds, const ins_node *item, ins_diag *diag) {
+/* A stage without a kind may be a stage's name misspelt in --set. */
+static const char *nearest_other(const ins_recipe *recipe, const ins_node *stages, const ins_node *self) {
+    const char **names = ins_arena_alloc(recipe->arena, (size_t)(stages->n_items + 1) * sizeof *names);
+    int64_t n = 0;
+    for (int64_t i = 0; names && i < stages->n_items; i++)
+        if (stages->items[i] != self) names[n++] = stages->items[i]->key;
+    return names ? ins_nearest_name(self->key, names, n) : NULL;
+}
+
+static void read_definition(const ins_recipe *recipe, ins_definition *definition, const ins_family *kinds,
+                            const ins_node *item, ins_diag *diag) {
     char suggestion[160];
     *definition = (ins_definition){.name = item->key, .pos = item->key_pos, .node = item};
     if (!recipe_name_ok(item->key))
@@ -202,8 +212,9 @@ static void read_definition(ins_definition *definition, const ins_family *kinds,
     }
     const ins_node *kind = ins_node_get(item, "kind");
     if (!kind || kind->kind != INS_NODE_SCALAR) {
-        RECIPE_PROBLEM(diag, kind ? kind->pos : item->key_pos, "see 'instar list stage'", "stage '%s' needs a kind",
-                       item->key);
+        const char *other = nearest_other(recipe, ins_node_get(recipe->root, "stages"), item);
+        RECIPE_PROBLEM(diag, kind ? kind->pos : item->key_pos, "see 'instar list stage'", "stage '%s' needs a kind%s",
+                       item->key, recipe_suggest(other, suggestion));
         return;
     }
     definition->kind = (const ins_stage *)ins_component_find(kinds, kind->text);
@@ -226,7 +237,7 @@ static void read_definitions(ins_recipe *recipe, const ins_family *kinds, ins_di
         return;
     }
     for (int64_t i = 0; i < node->n_items; i++)
-        read_definition(&recipe->definitions[recipe->n_definitions++], kinds, node->items[i], diag);
+        read_definition(recipe, &recipe->definitions[recipe->n_definitions++], kinds, node->items[i], diag);
 }
 
 /* One message per problem, however many variants have it. */

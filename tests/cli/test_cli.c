@@ -154,6 +154,8 @@ static void test_check(void **state) {
     expect_text(a->err, "bad.yaml:3:");
     expect_text(must("check small.yaml --set stages.base.stepz=3", 2)->err,
                 "--set stages.base.stepz=3: error: unknown option 'stepz'");
+    expect_text(must("check small.yaml --set stages.bose.steps=3", 2)->err,
+                "stage 'bose' needs a kind (did you mean 'base'?)");
     spit("cycle.yaml", "stages:\n  a: {kind: train, init: b}\n  b: {kind: train, init: a}\n");
     expect_text(must("check cycle.yaml", 2)->err, "form a cycle");
     spit("torn.yaml", "stages: {a: [\n");
