@@ -121,10 +121,11 @@ INSTAR_API instar_status instar_why(instar *session, const instar_recipe *recipe
                                     const char *stage, instar_format format, char **text);
 
 typedef struct instar_verify_options {
-    const char *program;  /* path of the instar binary, for child processes */
-    const char *work_dir; /* made, and removed unless files differ; needs room for two copies of the cache's new entries */
-    const char *stage;    /* NULL = one stage of each kind */
-    int64_t kills;        /* per stage; 0 = 5 */
+    const char *program; /* path of the instar binary, for child processes */
+    const char
+        *work_dir;     /* made, and removed unless files differ; needs room for two copies of the cache's new entries */
+    const char *stage; /* NULL = one stage of each kind */
+    int64_t kills;     /* per stage; 0 = 5 */
     uint64_t seed;
 } instar_verify_options;
 /* Kill stages at random moments, resume them, compare all files with an unbroken run. INSTAR_NO when they differ. */

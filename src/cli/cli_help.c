@@ -4,20 +4,13 @@
 
 #include "cli/cli.h"
 
-/* One line per sub-command: cmd_NAME in cmd_NAME.c. */
-#define CLI_COMMANDS(X)                                                                                                \
-    X(run)                                                                                                             \
-    X(plan)                                                                                                            \
-    X(check)                                                                                                           \
-    X(why) X(watch) X(report) X(metrics) X(verify_resume) X(show_batch) X(init) X(generate) X(logits) X(export)        \
-        X(tokenizer) X(data) X(bench) X(list) X(help) X(schema) X(docs) X(doctor) X(completion) X(later_hidden)        \
-            X(later_grads) X(later_embed) X(later_eval) X(later_template) X(later_import) X(later_serve) X(later_chat) \
-                X(later_catalogue) X(later_diff)
+#define CLI_COMMAND(name) extern const cli_command cmd_##name;
+#include "cli/commands.def"
 
-#define CLI_DECLARE(name) extern const cli_command cmd_##name;
-CLI_COMMANDS(CLI_DECLARE)
-#define CLI_ADDRESS(name) &cmd_##name,
-const cli_command *const cli_commands[] = {CLI_COMMANDS(CLI_ADDRESS) NULL};
+const cli_command *const cli_commands[] = {
+#define CLI_COMMAND(name) &cmd_##name,
+#include "cli/commands.def"
+    NULL};
 
 const cli_command *cli_find(const char *name) {
     for (int i = 0; cli_commands[i]; i++)

@@ -27,7 +27,7 @@ static bool add_axis(ins_definition *definition, const ins_axis *axis, ins_pos p
     }
     if (same_values(&definition->axes[at], axis)) return true;
     RECIPE_PROBLEM(diag, pos, "pin the axis of one of them: stage[axis=value]",
-                   "'%s' gets the axis '%s' with two different lists of values", definition->name, axis->name);
+                   "'%s' has the axis '%s' with two different lists of values", definition->name, axis->name);
     return false;
 }
 
