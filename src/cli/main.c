@@ -46,8 +46,9 @@ static bool no_colour(void) {
 
 /* A closed pipe or a full disk behind stdout is an error, not a success. */
 static int close_output(int code) {
-    if (fflush(stdout) == 0) return code;
-    if (code == 0) fprintf(stderr, "error: the output can't be written\n");
+    if (fflush(stdout) == 0 && !ferror(stdout)) return code;
+    if (code == 0)
+        fprintf(stderr, "error: the output can't be written\n  hint: is the disk full, or the reader gone?\n");
     return code == 0 ? 4 : code;
 }
 
