@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "base/rng.h"
 #include "recipe/cache.h"
+#include "recipe/run.h"
 
 extern char **environ;
 
@@ -245,7 +246,6 @@ static bool is_chosen(const ins_recipe *recipe, const ins_verify_options *option
 }
 
 static ins_status verify_all(verify *v, ins_verify_row *rows, int64_t n, ins_error *err) {
-    INS_TRY(ins_dir_make(v->options->work_dir, err));
     INS_TRY(ins_path_join(v->options->work_dir, "whole", v->whole_cache, sizeof v->whole_cache, err));
     INS_TRY(ins_path_join(v->options->work_dir, "broken", v->broken_cache, sizeof v->broken_cache, err));
     INS_TRY(ins_path_join(v->options->work_dir, "run", v->run_dir, sizeof v->run_dir, err));
@@ -262,18 +262,32 @@ static ins_status verify_all(verify *v, ins_verify_row *rows, int64_t n, ins_err
     return INS_OK;
 }
 
+/* The folder is removed in the end, so nothing of anybody else may be in it. */
+static ins_status claim_folder(const char *dir, ins_error *err) {
+    char **names = NULL;
+    int64_t n = 0;
+    INS_TRY(ins_dir_make(dir, err));
+    INS_TRY(ins_dir_list(dir, &names, &n, err));
+    ins_names_free(names, n);
+    if (n == 0) return INS_OK;
+    INS_FAIL(err, INS_USAGE, "the folder to work in, '%s', is not empty", dir);
+    ins_error_hint(err, "it is removed in the end: give one that is not there yet");
+    return INS_USAGE;
+}
+
 ins_status ins_verify_resume(const ins_recipe *recipe, const ins_verify_options *options, ins_arena *arena,
                              ins_verify_row **rows, int64_t *n, ins_error *err) {
     verify *v = ins_arena_alloc(arena, sizeof *v);
     ins_verify_row *list = ins_arena_alloc(arena, (size_t)(recipe->n_instances + 1) * sizeof *list);
+    bool *known = ins_arena_alloc(arena, (size_t)recipe->n_instances + 1);
     int64_t count = 0;
-    if (!v || !list) return INS_FAIL(err, INS_NOMEM, "out of memory while starting to verify");
+    if (!v || !list || !known) return INS_FAIL(err, INS_NOMEM, "out of memory while starting to verify");
+    INS_TRY(ins_run_select(recipe, options->stage, known, err));
     *v = (verify){.recipe = recipe, .options = options};
     for (int64_t i = 0; i < recipe->n_instances; i++)
         if (is_chosen(recipe, options, i))
             list[count++] = (ins_verify_row){.instance = &recipe->instances[i], .equal = true};
-    if (count == 0)
-        return INS_FAIL(err, INS_RECIPE, "the recipe has no stage '%s'", options->stage ? options->stage : "");
+    INS_TRY(claim_folder(options->work_dir, err));
     ins_status status = verify_all(v, list, count, err);
     bool equal = true;
     for (int64_t i = 0; i < count; i++) equal = equal && list[i].equal;
