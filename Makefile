@@ -2,14 +2,15 @@
 BUILD   ?= build
 PREFIX  ?= /usr/local
 JOBS    ?= $(shell nproc)
-export CLICOLOR = 1
+CTEST    = ctest --output-on-failure -j $(JOBS)
 
-.PHONY: all deps configure demo test test-long test-asan test-tsan bench bench-peers lint layers fmt docs install clean
+.PHONY: all deps demo test test-long test-asan test-tsan bench lint layers fmt docs install clean
 
+# The program and the library, without the tests.
 all: $(BUILD)/build.ninja
-	@cmake --build $(BUILD) -j $(JOBS)
+	@cmake --build $(BUILD) -j $(JOBS) --target instar instar-bin
 
-$(BUILD)/build.ninja: CMakeLists.txt
+$(BUILD)/build.ninja:
 	@cmake --preset release -B $(BUILD) >/dev/null || { echo "hint: run 'make deps' first" >&2; exit 1; }
 
 deps:
@@ -22,23 +23,28 @@ demo: deps
 	@echo runs/first-light/report.html
 
 test: deps
-	@$(MAKE) --no-print-directory all
-	@ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS) -LE long
+	@$(MAKE) --no-print-directory $(BUILD)/build.ninja
+	@cmake --build $(BUILD) -j $(JOBS)
+	@$(CTEST) --test-dir $(BUILD) -LE long
 
-test-long: all
+# What takes minutes: nothing else of `make test`.
+test-long: $(BUILD)/build.ninja
+	@cmake --build $(BUILD) -j $(JOBS)
 	@ctest --test-dir $(BUILD) --output-on-failure -L long
 
-test-asan:
+# The tests under AddressSanitizer and UBSan, and those with threads under ThreadSanitizer.
+test-asan: deps
 	@cmake --preset asan-ubsan >/dev/null
 	@cmake --build build-asan -j $(JOBS)
-	@ASAN_OPTIONS=detect_leaks=1 ctest --test-dir build-asan --output-on-failure -j $(JOBS) -LE 'long|timing'
+	@$(CTEST) --test-dir build-asan -LE 'long|timing'
 
-test-tsan:
+test-tsan: deps
 	@cmake --preset tsan >/dev/null
-	@cmake --build build-tsan -j $(JOBS)
-	@ctest --test-dir build-tsan --output-on-failure -j $(JOBS) -L threads
+	@cmake --build build-tsan -j $(JOBS) --target tests-threads
+	@$(CTEST) --test-dir build-tsan -L threads -LE 'long|timing'
 
-bench: all
+bench: $(BUILD)/build.ninja
+	@cmake --build $(BUILD) -j $(JOBS) --target bench_kernels
 	@$(BUILD)/bench_kernels
 
 lint: layers
@@ -48,12 +54,16 @@ layers:
 	@sh scripts/check-layers.sh
 
 fmt:
+	@sh scripts/install-deps.sh lint
 	@git ls-files '*.c' '*.h' | xargs clang-format -i
 
+# The reference of every option, written by the program itself.
 docs: all
 	@$(BUILD)/instar docs docs/reference
 
-install: all
+# Builds only where nothing is built yet, so that `make && sudo make install` leaves no file of root in the sources.
+install:
+	@test -x $(BUILD)/instar || $(MAKE) --no-print-directory all
 	@cmake --install $(BUILD) --prefix $(PREFIX)
 
 clean:

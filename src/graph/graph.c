@@ -192,7 +192,7 @@ static bool take_inputs(ins_graph *g, const ins_op *op, const void *attr, const 
     }
     for (int i = 0; i < INS_OP_MAX_IN; i++) full[i] = i < n_in && in[i] >= 0 ? in[i] : INS_NO_VALUE;
     for (int i = 0; i < n_in; i++) {
-        if (full[i] < 0 && i < op->n_in_min) {
+        if (i < op->n_in_min && full[i] < 0) {
             ins_graph_fail(g, "input '%s' of op %s is missing", ins_graph_word(op->in_names, i, word), op->head.name);
             return false;
         }

@@ -21,9 +21,8 @@
 
 typedef enum ins_dtype {
 #define INS_DTYPE_ENUM(code, name, st, bytes) INS_DTYPE_##code,
-    INS_DTYPE_MAP(INS_DTYPE_ENUM)
+    INS_DTYPE_MAP(INS_DTYPE_ENUM) INS_DTYPE_COUNT
 #undef INS_DTYPE_ENUM
-    INS_DTYPE_COUNT
 } ins_dtype;
 
 size_t ins_dtype_size(ins_dtype dtype);
@@ -43,24 +42,32 @@ typedef struct ins_type {
 ins_type ins_type_make(ins_dtype dtype, int n_dims, const int64_t *dims);
 #define INS_TYPE(dtype, ...)                                                                                           \
     ins_type_make((dtype), (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (const int64_t[]){__VA_ARGS__})
-int64_t ins_type_count(const ins_type *t);                      /* elements; 1 for a scalar. Checked at creation */
+int64_t ins_type_count(const ins_type *t); /* elements; 1 for a scalar. Checked at creation */
 size_t ins_type_bytes(const ins_type *t);
-bool ins_type_check(const ins_type *t, size_t *bytes);          /* false when dims are negative or bytes overflow */
+bool ins_type_check(const ins_type *t, size_t *bytes); /* false when dims are negative or bytes overflow */
 bool ins_type_same_shape(const ins_type *x, const ins_type *y);
 bool ins_type_equal(const ins_type *x, const ins_type *y);
-const char *ins_type_format(const ins_type *t, char buf[96]);   /* "f32[4, 64, 768]" */
+const char *ins_type_format(const ins_type *t, char buf[96]); /* "f32[4, 64, 768]" */
 
 /* Rows x columns view of a tensor: columns = last dimension, rows = product of the others. */
-static inline int64_t ins_type_cols(const ins_type *t) { return t->n_dims ? t->dims[t->n_dims - 1] : 1; }
+static inline int64_t ins_type_cols(const ins_type *t) {
+    return t->n_dims ? t->dims[t->n_dims - 1] : 1;
+}
 int64_t ins_type_rows(const ins_type *t);
 
 /* bf16 <-> f32, round to nearest even, NaN kept. */
 static inline float ins_bf16_to_f32(uint16_t x) {
-    union { uint32_t u; float f; } v = {.u = (uint32_t)x << 16};
+    union {
+        uint32_t u;
+        float f;
+    } v = {.u = (uint32_t)x << 16};
     return v.f;
 }
 static inline uint16_t ins_f32_to_bf16(float x) {
-    union { float f; uint32_t u; } v = {.f = x};
+    union {
+        float f;
+        uint32_t u;
+    } v = {.f = x};
     if ((v.u & 0x7fffffffu) > 0x7f800000u) return (uint16_t)((v.u >> 16) | 0x40u);
     return (uint16_t)((v.u + 0x7fffu + ((v.u >> 16) & 1u)) >> 16);
 }

@@ -1,5 +1,6 @@
 /* Reading Hugging Face's tokenizer.json, or a folder with one, or GPT-2's older pair vocab.json and merges.txt. */
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/file.h"
@@ -63,8 +64,8 @@ static ins_status load_added_token(text_loader *loader, const json_t *token) {
     static const char *const unsupported[] = {"single_word", "lstrip", "rstrip"};
     for (int i = 0; i < 3; i++)
         if (json_is_true(json_object_get(token, unsupported[i]))) {
-            char part[64] = "added token with ";
-            strncat(part, unsupported[i], sizeof part - strlen(part) - 1);
+            char part[64];
+            snprintf(part, sizeof part, "added token with %s", unsupported[i]);
             return text_fail_part(loader, part, token);
         }
     loader->names[id] = content;

@@ -36,7 +36,7 @@ typedef struct pipeline_case {
 
 static ins_status run_case(void *arg, ins_error *err) {
     pipeline_case *c = arg;
-    return ins_pipeline_run(&c->options, 1, c->out, NULL, NULL, NULL, err);
+    return ins_pipeline_run(&c->options, 1, c->out, NULL, NULL, NULL, NULL, err);
 }
 
 static void sweep_yaml(const char *yaml, int64_t at_least) {

@@ -8,7 +8,7 @@
 #define MAX_SOURCES 8
 
 typedef struct fixture {
-    ins_shard shards[MAX_SOURCES];
+    ins_shard *shards; /* on the heap: the rows keep a pointer to theirs */
     ins_rows *rows[MAX_SOURCES];
     ins_mixture_source sources[MAX_SOURCES];
     int64_t n;
@@ -18,8 +18,9 @@ static const char *const names[MAX_SOURCES] = {"one", "two", "three", "four", "f
 
 /* Source i has n_rows[i] rows of one document of 3 tokens each; ids name the source. */
 static fixture make_fixture(int64_t n, const int64_t *n_rows, const double *weights) {
-    fixture f = {.n = n};
+    fixture f = {.n = n, .shards = calloc(MAX_SOURCES, sizeof(ins_shard))};
     ins_error err = {0};
+    assert_non_null(f.shards);
     for (int64_t i = 0; i < n; i++) {
         ins_shard_writer *w = NULL;
         const char *path = temp_path(names[i]);
@@ -41,6 +42,7 @@ static void free_fixture(fixture *f) {
         ins_rows_free(f->rows[i]);
         ins_shard_close(&f->shards[i]);
     }
+    free(f->shards);
 }
 
 static ins_mixture *make_mixture(const fixture *f, uint64_t seed, bool shuffle) {

@@ -25,7 +25,7 @@ static run load_run(const char *yaml) {
 
 static ins_status run_pipeline(const char *yaml, const char *out, ins_corpus_stats *stats, ins_error *err) {
     run r = load_run(yaml);
-    ins_status status = ins_pipeline_run(&r.options, 1, temp_path(out), NULL, NULL, &r.stats, err);
+    ins_status status = ins_pipeline_run(&r.options, 1, temp_path(out), NULL, NULL, NULL, &r.stats, err);
     if (stats) *stats = r.stats;
     ins_arena_free(r.arena);
     return status;
@@ -111,8 +111,8 @@ static void same_bytes(void **state) {
         load_run(yaml_of("sources: {kind: jsonl, path: %s}\nsteps: [normalise, dedup]\nvalid: 0.2\n", write_lines()));
     ins_pool *pool = NULL;
     need_ok(ins_pool_new(2, &pool, &err), &err);
-    need_ok(ins_pipeline_run(&r.options, 1, temp_path("one"), NULL, NULL, &r.stats, &err), &err);
-    need_ok(ins_pipeline_run(&r.options, 1, temp_path("two"), pool, NULL, &r.stats, &err), &err);
+    need_ok(ins_pipeline_run(&r.options, 1, temp_path("one"), NULL, NULL, NULL, &r.stats, &err), &err);
+    need_ok(ins_pipeline_run(&r.options, 1, temp_path("two"), pool, NULL, NULL, &r.stats, &err), &err);
     static const char *const names[] = {"train.jsonl.zst", "valid.jsonl.zst", "corpus.json"};
     for (int i = 0; i < 3; i++) {
         char path[64];
@@ -329,11 +329,50 @@ static void fingerprints(void **state) {
     ins_str_free(&one);
 }
 
+/* Set from within the run, by the first progress report: some documents have been written then. */
+static void stop_on_progress(void *arg, const ins_progress *p) {
+    (void)p;
+    *(volatile int *)arg = 1;
+}
+
+/* Stopped before it starts and in the middle: no file is left, and the same call again makes the whole corpus. */
+static void stopped(void **state) {
+    (void)state;
+    volatile int stop = 1;
+    run r = load_run(yaml_of("sources: [{kind: jsonl, path: %s}]\nvalid: 0.2\n", write_lines()));
+    for (int middle = 0; middle < 2; middle++) {
+        ins_error err = {0};
+        ins_log log = {NULL, middle ? stop_on_progress : NULL, (void *)(uintptr_t)&stop};
+        stop = !middle;
+        assert_int_equal(ins_pipeline_run(&r.options, 1, temp_path("stopped"), NULL, &log, &stop, &r.stats, &err),
+                         INS_INTERRUPTED);
+        assert_int_equal(err.n_frames, 0);
+        assert_non_null(strstr(err.text, middle ? "after 1 documents" : "after 0 documents"));
+        char **names = NULL;
+        int64_t n = -1;
+        assert_int_equal(ins_dir_list(temp_path("stopped"), &names, &n, NULL), INS_OK);
+        assert_int_equal(n, 0);
+        ins_names_free(names, n);
+    }
+    ins_error err = {0};
+    stop = 0;
+    need_ok(ins_pipeline_run(&r.options, 1, temp_path("stopped"), NULL, NULL, &stop, &r.stats, &err), &err);
+    assert_int_equal(r.stats.read, 1000);
+    ins_arena_free(r.arena);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(splits_by_group), cmocka_unit_test(same_bytes),     cmocka_unit_test(everything_is_counted),
-        cmocka_unit_test(invalid_text),    cmocka_unit_test(empty_corpora),  cmocka_unit_test(parts_limits_domains),
-        cmocka_unit_test(rerun_replaces),  cmocka_unit_test(damaged_corpus), cmocka_unit_test(full_disk),
+        cmocka_unit_test(stopped),
+        cmocka_unit_test(splits_by_group),
+        cmocka_unit_test(same_bytes),
+        cmocka_unit_test(everything_is_counted),
+        cmocka_unit_test(invalid_text),
+        cmocka_unit_test(empty_corpora),
+        cmocka_unit_test(parts_limits_domains),
+        cmocka_unit_test(rerun_replaces),
+        cmocka_unit_test(damaged_corpus),
+        cmocka_unit_test(full_disk),
         cmocka_unit_test(fingerprints),
     };
     return cmocka_run_group_tests(tests, temp_setup, temp_teardown);

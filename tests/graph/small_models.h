@@ -150,8 +150,8 @@ static inline void free_leaves(leaf_data *l) {
 
 /* Outputs "d NAME" for all float leaves; d_leaf[i] is INS_NO_VALUE for the others. */
 static inline ins_status add_gradients(ins_graph *g, ins_value loss, ins_value *d_leaf, ins_error *err) {
-    ins_value wrt[MAX_LEAVES];
-    const char *names[MAX_LEAVES];
+    ins_value wrt[MAX_LEAVES] = {0};
+    const char *names[MAX_LEAVES] = {0};
     int n = 0;
     for (int64_t i = 0; i < g->n_names; i++) {
         if (g->names[i].kind > GRAPH_PARAM) continue;

@@ -53,7 +53,7 @@ static void building(void **state) {
     ins_pos nowhere = {0};
     ins_node *list = ins_node_new(arena, INS_NODE_LIST, nowhere);
     for (int i = 0; i < 100; i++) {
-        char text[8];
+        char text[16];
         snprintf(text, sizeof text, "%d", i);
         assert_true(ins_node_append(arena, list, ins_node_scalar(arena, text, false, nowhere)));
     }
