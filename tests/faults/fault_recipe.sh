@@ -18,7 +18,7 @@ changed key.yaml 's/    batch: 128/    bacth: 128/'
 run "unknown key" check key.yaml
 expect_exit 2
 expect_place key.yaml bacth 5
-expect_error 2 "'bacth'.*did you mean 'batch'"
+expect_line "'bacth'.*did you mean 'batch'"
 
 changed nested.yaml 's/width: 32/widht: 32/'
 run "unknown key of the model" check nested.yaml
