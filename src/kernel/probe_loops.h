@@ -4,7 +4,8 @@
 
 #include "tensor/tensor.h"
 
-/* Best FLOP/s of one thread over about `seconds` of repeated short runs. bf16 without the instruction: f32's rate. */
+/* Best FLOP/s of one thread over about `seconds` of repeated short runs, one at least. bf16 without the instruction:
+ * f32's rate. */
 double ins_probe_loop_rate(ins_dtype dtype, double seconds);
 
 /* Per-ISA loops: `rounds` rounds of independent multiply-adds, returns the FLOPs done. *sink keeps the result alive. */
