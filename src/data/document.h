@@ -96,9 +96,10 @@ typedef struct ins_corpus_stats {
     int64_t not_drawn; /* left out by a sample or a filter: not counted as dropped */
 } ins_corpus_stats;
 
-/* The same bytes for any pool: documents are processed in the readers' order. */
+/* The same bytes for any pool: documents are processed in the readers' order. When *stop becomes 1 (stop may be NULL),
+ * INS_INTERRUPTED after the document at hand; the folder then holds no file of the corpus, whole or half. */
 ins_status ins_pipeline_run(const ins_pipeline_options *options, uint64_t seed, const char *out_dir, ins_pool *pool,
-                            const ins_log *log, ins_corpus_stats *stats, ins_error *err);
+                            const ins_log *log, const volatile int *stop, ins_corpus_stats *stats, ins_error *err);
 /* For the cache key: digests of all inputs, one line each; adds their sizes to *bytes. Fetches what `fetch` allows. */
 ins_status ins_pipeline_fingerprint(const ins_pipeline_options *options, ins_str *out, uint64_t *bytes, ins_error *err);
 

@@ -88,6 +88,7 @@ typedef struct tally {
 typedef struct pipeline {
     const ins_pipeline_options *options;
     const ins_log *log;
+    const volatile int *stop; /* may be NULL */
     const char *out_dir;
     uint64_t split_key;
     void **steps; /* states */
@@ -249,6 +250,13 @@ static bool full(const pipeline *p) {
            (p->options->max_bytes && bytes >= p->options->max_bytes);
 }
 
+static ins_status check_stop(const pipeline *p, ins_error *err) {
+    if (!p->stop || !*p->stop) return INS_OK;
+    INS_FAIL(err, INS_INTERRUPTED, "stopped after %" PRId64 " documents", p->stats.read);
+    ins_error_hint(err, "run the same command again: this stage starts over, finished ones are kept");
+    return INS_INTERRUPTED;
+}
+
 static ins_status drain(pipeline *p, const ins_reader_desc *reader, const ins_reader_common *common, void *state,
                         ins_error *err) {
     int64_t documents = 0, bytes = 0;
@@ -257,6 +265,7 @@ static ins_status drain(pipeline *p, const ins_reader_desc *reader, const ins_re
         if (common->max_bytes && bytes >= common->max_bytes) break;
         bool end = false;
         int64_t kept;
+        INS_TRY(check_stop(p, err));
         ins_document_clear(&p->doc);
         INS_TRY(reader->next(state, &p->doc, &end, err));
         if (end) break;
@@ -276,7 +285,8 @@ static ins_status read_source(pipeline *p, int64_t number, ins_error *err) {
     if (status == INS_OK) status = drain(p, reader, source->options, state, err);
     if (status == INS_OK && reader->position) p->done_bytes += reader->position(state);
     reader->close(state);
-    if (status != INS_OK) ins_error_frame(err, "source %" PRId64 ", reader '%s'", number + 1, source->desc->name);
+    if (status != INS_OK && status != INS_INTERRUPTED)
+        ins_error_frame(err, "source %" PRId64 ", reader '%s'", number + 1, source->desc->name);
     return status;
 }
 
@@ -420,6 +430,7 @@ static ins_status run(pipeline *p, ins_error *err) {
     INS_TRY(open_steps(p, err));
     INS_TRY(ins_pipeline_fingerprint(p->options, &p->inputs, &p->total_bytes, err));
     for (int64_t i = 0; i < p->options->sources.n && !full(p); i++) INS_TRY(read_source(p, i, err));
+    INS_TRY(check_stop(p, err)); /* from here on it is done in moments */
     return finish(p, err);
 }
 
@@ -436,9 +447,9 @@ static void pipeline_free(pipeline *p) {
 }
 
 ins_status ins_pipeline_run(const ins_pipeline_options *options, uint64_t seed, const char *out_dir, ins_pool *pool,
-                            const ins_log *log, ins_corpus_stats *stats, ins_error *err) {
+                            const ins_log *log, const volatile int *stop, ins_corpus_stats *stats, ins_error *err) {
     (void)pool;
-    pipeline p = {.options = options, .log = log, .out_dir = out_dir, .started = ins_now()};
+    pipeline p = {.options = options, .log = log, .stop = stop, .out_dir = out_dir, .started = ins_now()};
     p.split_key = options->split_seed < 0 ? seed : (uint64_t)options->split_seed;
     p.doc.arena = ins_arena_new(0);
     p.reasons = ins_calloc(REASONS_MAX, sizeof *p.reasons);

@@ -12,7 +12,7 @@ static ins_status run(const ins_stage_context *c, ins_error *err) {
     static const char *const split_names[] = {"train", "valid", "test"};
     ins_corpus_stats stats = {0};
     INS_TRY(ins_metrics_start(c, err));
-    INS_TRY(ins_pipeline_run(options, c->seed, c->dir, c->pool, c->log, &stats, err));
+    INS_TRY(ins_pipeline_run(options, c->seed, c->dir, c->pool, c->log, c->stop, &stats, err));
     for (int i = 0; i < 3; i++) {
         char name[64];
         snprintf(name, sizeof name, "data/%s.documents", split_names[i]);
