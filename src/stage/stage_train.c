@@ -2,19 +2,17 @@
  * schedule; probes and kept checkpoints at log-spaced steps. Resumes bit by bit. */
 #include "stage/train_run.h"
 
-/* Killed between its last step and the engine's note of it: nothing is left to do. */
-static bool is_done(const ins_stage_context *c) {
-    ins_train_record record;
+/* Killed between its last step and the engine's note of it: nothing is left to do but to tidy up. */
+static bool is_done(const ins_stage_context *c, ins_train_record *record) {
     char dir[4096];
-    if (!ins_train_record_read(c->dir, &record) || !record.done) return false;
-    if (ins_checkpoint_find(c->dir, record.steps, NULL, dir, sizeof dir, NULL, NULL) != INS_OK) return false;
-    ins_train_report(c, &record);
-    return true;
+    if (!ins_train_record_read(c->dir, record) || !record->done) return false;
+    return ins_checkpoint_find(c->dir, record->steps, NULL, dir, sizeof dir, NULL, NULL) == INS_OK;
 }
 
 static ins_status run(const ins_stage_context *c, ins_error *err) {
     ins_train_run train;
-    if (is_done(c)) return INS_OK;
+    ins_train_record record;
+    if (is_done(c, &record)) return ins_train_leave(c, &record, err);
     ins_status status = ins_train_open(&train, c, err);
     if (status == INS_OK) status = ins_train_loop(&train, err);
     ins_train_close(&train);

@@ -113,18 +113,33 @@ static double mfu(const train_loop *l, double tokens_per_s, int64_t tokens_of_st
     return tokens_per_s / (double)tokens_of_step * ins_trainer_flops(run->trainer) / run->peak_flops;
 }
 
+static void set_speed(train_loop *l) {
+    const ins_trainer_state *state = ins_trainer_get_state(l->run->trainer);
+    double flop = (double)(state->step - l->first_step) * ins_trainer_flops(l->run->trainer);
+    ins_stage_result *result = l->run->c->result;
+    result->tokens_per_s = (double)(state->tokens - l->first_tokens) / l->step_seconds;
+    if (l->run->peak_flops > 0) result->mfu = flop / l->step_seconds / l->run->peak_flops;
+}
+
 /* Speed of the steps alone, without probes and checkpoints: smoothed, and over all of this process. */
 static void count_time(train_loop *l, double seconds) {
     if (!(seconds > 0)) return;
     double now = (double)l->report.tokens / seconds;
     l->tokens_per_s = l->tokens_per_s > 0 ? 0.9 * l->tokens_per_s + 0.1 * now : now;
     l->step_seconds += seconds;
-    int64_t steps = ins_trainer_get_state(l->run->trainer)->step - l->first_step;
-    double tokens = (double)(ins_trainer_get_state(l->run->trainer)->tokens - l->first_tokens);
-    ins_stage_result *result = l->run->c->result;
-    result->tokens_per_s = tokens / l->step_seconds;
-    if (l->run->peak_flops > 0)
-        result->mfu = (double)steps * ins_trainer_flops(l->run->trainer) / l->step_seconds / l->run->peak_flops;
+    set_speed(l);
+}
+
+/* The machine may have been busy when the stage began: the peak that counts is the largest seen, also now. */
+static void report_speed(train_loop *l) {
+    const ins_stage_result *result = l->run->c->result;
+    if (!(l->step_seconds > 0)) return;
+    ins_train_measure_again(l->run);
+    set_speed(l);
+    if (result->mfu > 1)
+        ins_logf(l->run->c->log, INS_LOG_WARN,
+                 "%s: %.0f %% of the measured peak: the machine was busier when the peak was measured than in training",
+                 l->run->c->name, 100 * result->mfu);
 }
 
 static void show(train_loop *l, bool last) {
@@ -241,17 +256,17 @@ static ins_status finish(train_loop *l, ins_error *err) {
     record.flop = ins_trainer_flops(run->trainer) * (double)state->step;
     record.peak_bytes = (double)ins_trainer_bytes(run->trainer);
     INS_TRY(ins_train_record_write(run->c->dir, &record, err));
-    INS_TRY(ins_checkpoint_prune(run->c->dir, INS_CHECKPOINTS, INT64_MAX, err));
-    INS_TRY(ins_checkpoint_prune(run->c->dir, INS_RESUME, 0, err));
-    ins_train_report(run->c, &record);
-    return INS_OK;
+    report_speed(l);
+    return ins_train_leave(run->c, &record, err);
 }
 
-void ins_train_report(const ins_stage_context *c, const ins_train_record *record) {
+ins_status ins_train_leave(const ins_stage_context *c, const ins_train_record *record, ins_error *err) {
     c->result->steps = record->steps;
     c->result->tokens = record->tokens;
     c->result->flop = record->flop;
     c->result->peak_bytes = record->peak_bytes;
+    INS_TRY(ins_checkpoint_prune(c->dir, INS_CHECKPOINTS, INT64_MAX, err));
+    return ins_checkpoint_prune(c->dir, INS_RESUME, 0, err);
 }
 
 ins_status ins_train_loop(ins_train_run *run, ins_error *err) {

@@ -33,7 +33,7 @@ typedef struct ins_train_run {
     char precision_why[160];
     int64_t n_steps;
     double lr;
-    double peak_flops; /* measured, of the compute dtype; 0 = not measured */
+    double peak_flops; /* of the compute dtype, the largest of all measurements; 0 = not measured */
     int64_t *probe_steps;
     int64_t n_probe_steps;
     ins_train_record record; /* of an earlier attempt at this stage */
@@ -51,6 +51,7 @@ enum { INS_TRAIN_ANY_VOCAB = 2 }; /* stands in for the tokenizer's size: every m
 ins_status ins_train_open_model(ins_train_run *run, ins_error *err);
 ins_status ins_train_open_model_unfed(ins_train_run *run, int64_t vocab, ins_error *err); /* no tokens, no weights */
 ins_status ins_train_measure_machine(ins_train_run *run, ins_error *err);                 /* precision, peak; once */
+void ins_train_measure_again(ins_train_run *run); /* the peak; of a stage that is too short to matter: not */
 ins_status ins_train_choose_sizes(ins_train_run *run, ins_error *err);
 ins_status ins_train_open_data(ins_train_run *run, ins_error *err);
 ins_status ins_train_open_trainer(ins_train_run *run, ins_error *err);
@@ -64,7 +65,7 @@ ins_status ins_train_loop(ins_train_run *run, ins_error *err);
 
 /* What was decided, to be recorded. */
 ins_train_record ins_train_choices(const ins_train_run *run);
-/* The stage's result, from what was recorded at its end. */
-void ins_train_report(const ins_stage_context *c, const ins_train_record *record);
+/* The end of a stage whose record says that it is done: only what others use stays, the result is filled in. */
+ins_status ins_train_leave(const ins_stage_context *c, const ins_train_record *record, ins_error *err);
 
 #endif

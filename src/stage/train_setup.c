@@ -9,6 +9,7 @@
 #include "stage/train_run.h"
 
 enum { DEFAULT_CONTEXT = 256, MICRO_POSITIONS = 4096, MIN_STEPS = 10 };
+#define WORTH_MEASURING 0.5 /* seconds of work at the peak: from there on the peak is measured more than once */
 
 /* ---- sizes ---- */
 
@@ -68,6 +69,13 @@ ins_status ins_train_measure_machine(ins_train_run *run, ins_error *err) {
     INS_TRY(choose_precision(run, err));
     run->peak_flops = ins_probe_flops(run->trainer_options.compute, run->c->pool);
     return INS_OK;
+}
+
+/* Other work on the machine only ever lowers a measurement. */
+void ins_train_measure_again(ins_train_run *run) {
+    if (step_flops(run) * (double)run->n_steps < WORTH_MEASURING * run->peak_flops) return;
+    double peak = ins_probe_flops(run->trainer_options.compute, run->c->pool);
+    if (peak > run->peak_flops) run->peak_flops = peak;
 }
 
 ins_status ins_train_choose_sizes(ins_train_run *run, ins_error *err) {
@@ -168,8 +176,10 @@ ins_status ins_train_open(ins_train_run *run, const ins_stage_context *c, ins_er
     INS_TRY(ins_train_open_model(run, err));
     INS_TRY(ins_train_choose_sizes(run, err));
     INS_TRY(ins_train_open_data(run, err));
+    ins_train_measure_again(run);
     INS_TRY(ins_train_open_trainer(run, err));
     INS_TRY(resume(run, err));
+    ins_train_measure_again(run);
     INS_TRY(ins_train_probe_steps(run->options, run->n_steps, &run->probe_steps, &run->n_probe_steps, err));
     say_plan(run);
     return INS_OK;

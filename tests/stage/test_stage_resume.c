@@ -79,6 +79,18 @@ static void test_done_stage_is_not_run_again(void **state) {
     assert_true(kit->result.tokens > 0 && kit->result.flop > 0);
 }
 
+/* Killed after the record, before the folders of the way there were removed: they don't become part of the output. */
+static void test_done_stage_is_tidied_up(void **state) {
+    resume_fixture *f = *state;
+    run_kit *kit = &f->kit;
+    assert_ok(ins_dir_make(run_path(kit, "whole", "resume/step-000000020"), NULL));
+    assert_ok(ins_dir_make(run_path(kit, "whole", "checkpoints/step-000000007.tmp"), NULL));
+    run_stage_ok(kit, "train", "whole", recipe);
+    assert_false(ins_dir_exists(run_path(kit, "whole", "resume")));
+    assert_false(ins_dir_exists(run_path(kit, "whole", "checkpoints/step-000000007.tmp")));
+    assert_int_equal(kit->result.steps, 24);
+}
+
 /* Without the record of what was decided, what is there may belong to another number of steps. */
 static void test_without_its_record_it_begins_anew(void **state) {
     resume_fixture *f = *state;
@@ -228,6 +240,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_stopped_at_every_kind_of_step),
         cmocka_unit_test(test_done_stage_is_not_run_again),
+        cmocka_unit_test(test_done_stage_is_tidied_up),
         cmocka_unit_test(test_without_its_record_it_begins_anew),
         cmocka_unit_test(test_damaged_newest_falls_back),
         cmocka_unit_test(test_truncated_and_incomplete_fall_back),
