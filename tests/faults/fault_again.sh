@@ -1,5 +1,6 @@
 #!/bin/sh
 # Running again: nothing is done twice; one changed option runs what depends on it and nothing else; `why` names it.
+# shellcheck source=tests/faults/common.sh
 . "$(dirname "$0")/common.sh"
 
 run "first run" run tiny.yaml --json

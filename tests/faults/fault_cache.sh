@@ -1,5 +1,6 @@
 #!/bin/sh
 # A cache that is damaged, unreadable, or shared: what is broken is found and made again with the same bytes; nothing else is.
+# shellcheck source=tests/faults/common.sh
 . "$(dirname "$0")/common.sh"
 
 run "whole run" run tiny.yaml --json

@@ -1,5 +1,6 @@
 #!/bin/sh
 # Texts that are missing, empty, too small, or not UTF-8: exit code 3, the file, the reason, and what to do.
+# shellcheck source=tests/faults/common.sh
 . "$(dirname "$0")/common.sh"
 
 # Only the stages that these faults need.

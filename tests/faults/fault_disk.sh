@@ -8,6 +8,7 @@ if [ -z "${INSTAR_FAULT_MOUNTED:-}" ] && [ "$(id -u)" -ne 0 ]; then
     }
     INSTAR_FAULT_MOUNTED=1 exec unshare -rm sh "$0" "$@"
 fi
+# shellcheck source=tests/faults/common.sh
 . "$(dirname "$0")/common.sh"
 mkdir disk
 mount -t tmpfs -o size=6m tmpfs disk 2>mount.txt || skip "a tmpfs can't be mounted: $(cat mount.txt)"

@@ -1,5 +1,6 @@
 #!/bin/sh
 # A loss that is not finite: exit code 5, naming stage, step, op and batch; earlier checkpoints stay, and repair goes on.
+# shellcheck source=tests/faults/common.sh
 . "$(dirname "$0")/common.sh"
 
 run "whole run" run tiny.yaml --json

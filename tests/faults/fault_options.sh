@@ -1,5 +1,6 @@
 #!/bin/sh
 # The command line: --set, --only, --seed, --dir, unknown words: exit code 2, what is meant, nothing begun.
+# shellcheck source=tests/faults/common.sh
 . "$(dirname "$0")/common.sh"
 
 run "--set without a value" run tiny.yaml --set stages.base.steps

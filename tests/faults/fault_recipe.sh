@@ -1,5 +1,6 @@
 #!/bin/sh
 # Recipes that are wrong: exit code 2, the place, the nearest name, all problems at once; and odd bytes in the file.
+# shellcheck source=tests/faults/common.sh
 . "$(dirname "$0")/common.sh"
 
 # changed FILE SED: the tiny recipe with one edit.

@@ -1,6 +1,7 @@
 #!/bin/sh
 # `instar verify-resume`: killed at random moments, resumed, every byte as in an unbroken run. A few kills of each stage
 # kind here, many in fault_resume_long.sh; and that a difference would be found.
+# shellcheck source=tests/faults/common.sh
 . "$(dirname "$0")/common.sh"
 kills=${INSTAR_FAULT_KILLS:-2}
 limit=1500

@@ -1,5 +1,6 @@
 #!/bin/sh
 # The run's folder: read-only, in use, half gone. It is a copy of what the cache has, so everything comes back.
+# shellcheck source=tests/faults/common.sh
 . "$(dirname "$0")/common.sh"
 
 run "whole run" run tiny.yaml --json

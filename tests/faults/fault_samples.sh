@@ -1,5 +1,6 @@
 #!/bin/sh
 # A model writes bytes that are no UTF-8: every record of the run is UTF-8 all the same.
+# shellcheck source=tests/faults/common.sh
 . "$(dirname "$0")/common.sh"
 command -v iconv >iconv.txt 2>&1 || skip "there is no iconv"
 

@@ -1,5 +1,6 @@
 #!/bin/sh
 # Ctrl-C, SIGTERM and kill -9 in the middle of training: 130 and a saved state (or none), and the same bytes in the end.
+# shellcheck source=tests/faults/common.sh
 . "$(dirname "$0")/common.sh"
 
 # Long enough to be caught in the middle; no fsync storm.
