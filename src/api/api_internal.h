@@ -64,4 +64,7 @@ ins_status api_resolve(const char *name, bool for_model, const ins_log *log, cha
 /* JSON about this machine, for run.json: processor, cores, memory, kernel. */
 void api_machine_json(const instar *session, ins_str *out);
 
+/* Families, then groups of options that are no family (as families of one component); NULL past the end. */
+const ins_family *api_family_at(int64_t i);
+
 #endif

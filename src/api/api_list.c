@@ -1,16 +1,51 @@
-/* Components: lists, help, JSON Schema of recipes, reference pages. */
+/* Components and groups of options: lists, help, reference pages. */
 #include <stdio.h>
 #include <string.h>
 
 #include "api/api_internal.h"
 #include "base/mem.h"
+#include "decode/decode.h"
+
+/* ---- what there is to explain ---- */
+
+/* Options that belong to no component, but stand in recipes and need a page: families of one for whoever reads. */
+static const ins_component model_options = {.family = "model",
+                                            .name = "options",
+                                            .summary = "Shape of a Transformer: `model:` of a train stage. Its preset "
+                                                       "gives the values that are not written; one of these, layers, "
+                                                       "is enough.",
+                                            .version = 1,
+                                            .options = &ins_model_table};
+static const ins_component sampling_options = {.family = "sampling",
+                                               .name = "options",
+                                               .summary = "How tokens are drawn: `sampling:` of stages and probes that "
+                                                          "let a model write.",
+                                               .version = 1,
+                                               .options = &ins_sampling_table};
+static const ins_component *const model_items[] = {&model_options};
+static const ins_component *const sampling_items[] = {&sampling_options};
+static const ins_family groups[] = {
+    {"model", "Options of a Transformer: size, attention, norms, feed-forward.", model_items, 1},
+    {"sampling", "Options of drawing tokens from a model.", sampling_items, 1},
+};
+enum { N_GROUPS = sizeof groups / sizeof groups[0] };
+
+const ins_family *api_family_at(int64_t i) {
+    int64_t n = 0;
+    while (ins_families[n]) n++;
+    if (i < n) return ins_families[i];
+    return i - n < N_GROUPS ? &groups[i - n] : NULL;
+}
 
 static ins_status find_family(const char *name, const ins_family **out, ins_error *err) {
     const char *names[64];
     int64_t n = 0;
-    *out = ins_family_find(name);
-    if (*out) return INS_OK;
-    for (; ins_families[n] && n < 64; n++) names[n] = ins_families[n]->name;
+    for (const ins_family *family; (family = api_family_at(n)) && n < 64; n++) {
+        names[n] = family->name;
+        if (strcmp(family->name, name) != 0) continue;
+        *out = family;
+        return INS_OK;
+    }
     const char *nearest = ins_nearest_name(name, names, n);
     INS_FAIL(err, INS_USAGE, "there is no family '%s'%s%s%s", name, nearest ? " (did you mean '" : "",
              nearest ? nearest : "", nearest ? "'?)" : "");
@@ -34,8 +69,8 @@ static ins_status find_component(const ins_family *family, const char *name, con
 static void list_families(instar_format format, ins_str *out) {
     api_table table = api_table_new("lrl");
     if (format == INSTAR_JSON) ins_str_puts(out, "[");
-    for (int i = 0; ins_families[i]; i++) {
-        const ins_family *family = ins_families[i];
+    const ins_family *family;
+    for (int64_t i = 0; (family = api_family_at(i)); i++) {
         if (format == INSTAR_JSON) {
             ins_str_puts(out, i ? ",{\"family\":" : "{\"family\":");
             api_json_string(out, family->name);
@@ -148,57 +183,6 @@ instar_status instar_help(instar *session, const char *family, const char *name,
     return api_give(session, &out, text);
 }
 
-/* ---- JSON Schema of recipes ---- */
-
-/* One stage kind: its options and the engine's own keys. */
-static void schema_stage(const ins_component *kind, ins_str *out) {
-    ins_str body = {0};
-    if (kind->options) ins_opt_json_schema(kind->options, &body);
-    ins_str_puts(out, "{\"allOf\":[{\"if\":{\"properties\":{\"kind\":{\"const\":");
-    api_json_string(out, kind->name);
-    ins_str_puts(out, "}}},\"then\":");
-    ins_str_puts(out, body.data ? body.data : "{}");
-    ins_str_puts(out, "}]}");
-    out->oom = out->oom || body.oom;
-    ins_str_free(&body);
-}
-
-instar_status instar_schema(instar *session, char **text) {
-    static const char head[] =
-        "{\"$schema\":\"http://json-schema.org/draft-07/schema#\",\"title\":\"Instar recipe\",\"type\":\"object\","
-        "\"additionalProperties\":false,\"required\":[\"stages\"],\"properties\":{"
-        "\"recipe\":{\"type\":\"string\",\"pattern\":\"^[A-Za-z0-9_][A-Za-z0-9_-]*$\",\"description\":\"name; the "
-        "run's folder is called so\"},"
-        "\"seed\":{\"type\":\"integer\",\"minimum\":0,\"default\":1,\"description\":\"of everything random\"},"
-        "\"summary\":{\"type\":\"string\"},"
-        "\"defaults\":{\"type\":\"object\",\"description\":\"options for every stage of a kind\"},"
-        "\"probes\":{\"type\":\"array\",\"description\":\"measured at every probed checkpoint of every train stage\"},"
-        "\"claims\":{\"type\":\"array\",\"items\":{\"type\":\"object\",\"additionalProperties\":false,"
-        "\"required\":[\"id\",\"metric\",\"relation\",\"than\"],\"properties\":{\"id\":{\"type\":\"string\"},\"text\":{"
-        "\"type\":\"string\"},"
-        "\"metric\":{\"type\":\"string\"},\"relation\":{\"enum\":[\"<\",\"<=\",\">\",\">=\",\"==\"]},"
-        "\"than\":{\"type\":[\"string\",\"number\"]},\"tolerance\":{\"type\":\"number\",\"minimum\":0}}}},"
-        "\"stages\":{\"type\":\"object\",\"minProperties\":1,\"additionalProperties\":{\"type\":\"object\","
-        "\"required\":[\"kind\"],"
-        "\"properties\":{\"kind\":{\"enum\":[";
-    const ins_family *kinds = ins_family_find("stage");
-    ins_str out = {0};
-    api_begin(session);
-    ins_str_puts(&out, head);
-    for (int64_t i = 0; kinds && i < kinds->n; i++) {
-        if (i) ins_str_putc(&out, ',');
-        api_json_string(&out, kinds->items[i]->name);
-    }
-    ins_str_puts(&out,
-                 "]},\"matrix\":{\"type\":\"object\"},\"seed\":{\"type\":\"integer\",\"minimum\":0}},\"allOf\":[");
-    for (int64_t i = 0; kinds && i < kinds->n; i++) {
-        if (i) ins_str_putc(&out, ',');
-        schema_stage(kinds->items[i], &out);
-    }
-    ins_str_puts(&out, "]}}}}\n");
-    return api_give(session, &out, text);
-}
-
 /* ---- reference pages ---- */
 
 static void family_page(const ins_family *family, ins_str *out) {
@@ -238,15 +222,15 @@ instar_status instar_docs(instar *session, const char *dir) {
     ins_str_puts(&index, "# Reference\n\nEvery component and option. Written by `instar docs`.\n\n| family | "
                          "components | what it is |\n|---|---|---|\n");
     ins_status status = ins_dir_make(dir, &err);
-    for (int i = 0; ins_families[i] && status == INS_OK; i++) {
+    const ins_family *family;
+    for (int64_t i = 0; (family = api_family_at(i)) && status == INS_OK; i++) {
         char name[128];
         ins_str page = {0};
-        family_page(ins_families[i], &page);
-        snprintf(name, sizeof name, "%s.md", ins_families[i]->name);
+        family_page(family, &page);
+        snprintf(name, sizeof name, "%s.md", family->name);
         status = write_page(dir, name, &page, &err);
         ins_str_free(&page);
-        ins_str_printf(&index, "| [%s](%s) | %lld | %s |\n", ins_families[i]->name, name, (long long)ins_families[i]->n,
-                       ins_families[i]->summary);
+        ins_str_printf(&index, "| [%s](%s) | %lld | %s |\n", family->name, name, (long long)family->n, family->summary);
     }
     if (status == INS_OK) status = write_page(dir, "README.md", &index, &err);
     ins_str_free(&index);

@@ -271,11 +271,50 @@ static void test_components(void **state) {
     expect_text(must("help stage train", 0)->out, "schedule");
     expect_text(must("help stage tran", 2)->err, "did you mean 'train'?");
     expect_text(must("list stagez", 2)->err, "did you mean 'stage'?");
-    json_decref(must_json("schema"));
+    expect_text(must("help model", 0)->out, "kv_heads");
+    expect_text(must("list sampling", 0)->out, "options");
     json_decref(must_json("doctor --no-speed --json"));
     must("init start.yaml", 0);
     must("check start.yaml", 0);
     must("init start.yaml", 2);
+}
+
+/* Every "$ref" of a JSON Schema leads somewhere. */
+static int64_t check_references(const json_t *root, const json_t *node) {
+    int64_t n = 0;
+    const char *key;
+    size_t i;
+    json_t *item;
+    const char *ref = json_string_value(json_object_get(node, "$ref"));
+    if (ref) {
+        assert_memory_equal(ref, "#/$defs/", 8);
+        if (!json_object_get(json_object_get(root, "$defs"), ref + 8)) fail_msg("no %s", ref);
+        n++;
+    }
+    json_object_foreach((json_t *)(uintptr_t)node, key, item) n += check_references(root, item);
+    json_array_foreach(node, i, item) n += check_references(root, item);
+    return n;
+}
+
+static void test_schema(void **state) {
+    (void)state;
+    json_t *root = must_json("schema"), *defs = json_object_get(root, "$defs");
+    assert_true(check_references(root, root) > 20);
+    assert_non_null(json_object_get(json_object_get(json_object_get(defs, "model"), "properties"), "kv_heads"));
+    json_t *stage =
+               json_object_get(json_object_get(json_object_get(root, "properties"), "stages"), "additionalProperties"),
+           *rules = json_object_get(stage, "allOf"), *rule;
+    size_t i, n_train = 0;
+    json_array_foreach(rules, i, rule) {
+        json_t *options = json_object_get(json_object_get(rule, "then"), "properties");
+        assert_non_null(json_object_get(options, "kind")); /* what the engine takes is no unknown option */
+        assert_non_null(json_object_get(options, "matrix"));
+        json_t *model = json_object_get(json_object_get(options, "model"), "anyOf");
+        const json_t *ref = json_object_get(json_array_get(model, 0), "$ref");
+        n_train += ref && strcmp(json_string_value(ref), "#/$defs/model") == 0;
+    }
+    assert_int_equal(n_train, 1);
+    json_decref(root);
 }
 
 /* docs/reference is what `instar docs` writes: run `make docs` after changing options. */
@@ -344,6 +383,7 @@ int main(void) {
         cmocka_unit_test(test_after_the_run),
         cmocka_unit_test(test_models),
         cmocka_unit_test(test_components),
+        cmocka_unit_test(test_schema),
         cmocka_unit_test(test_reference_in_step),
         cmocka_unit_test(test_interrupt),
         cmocka_unit_test(test_verify_resume),
