@@ -23,7 +23,7 @@ demo: deps
 	@echo runs/first-light/report.html
 
 test: deps
-	@$(MAKE) --no-print-directory $(BUILD)/build.ninja
+	@$(MAKE) -s --no-print-directory $(BUILD)/build.ninja
 	@cmake --build $(BUILD) -j $(JOBS)
 	@$(CTEST) --test-dir $(BUILD) -LE long
 
