@@ -107,7 +107,8 @@ typedef struct instar_run_options {
     bool no_tensorboard;
 } instar_run_options;
 
-/* Run what the cache does not have; evaluate claims; write the report. Calling it again goes on after an interruption.
+/* Run what the cache does not have; evaluate claims; write the report, also of a run that failed. Calling it again goes
+ * on after an interruption.
  * *text (set also on failure, when a run was begun; else NULL) says what was done; *all_shown whether every claim's
  * verdict is "shown". */
 INSTAR_API instar_status instar_run(instar *session, const instar_recipe *recipe, const instar_run_options *options,

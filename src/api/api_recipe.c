@@ -83,7 +83,8 @@ instar_status instar_run_dir(instar *session, const instar_recipe *recipe, char 
 
 static void put_claim_line(const ins_claim_result *r, ins_str *out) {
     char value[32], target[32], low[32], high[32];
-    ins_str_printf(out, "  %-9s  %s: %s\n", ins_verdict_word(r->verdict), r->claim->id, r->claim->text);
+    ins_str_printf(out, "  %-9s  %s: %s\n", r->not_run ? "not run" : ins_verdict_word(r->verdict), r->claim->id,
+                   r->claim->text);
     if (!r->has_value) {
         ins_str_printf(out, "             %s\n", r->reason);
         return;
@@ -144,9 +145,12 @@ static ins_status run_loaded(instar *session, ins_recipe *loaded, const instar_r
     ins_status status = ins_run(loaded, &run, outcome, err);
     ins_str_free(&machine);
     report[0] = '\0';
-    if (status != INS_OK || options->no_report) return status;
-    INS_TRY(ins_path_join(run.run_dir, "report.html", report, PATH_MAX, err));
-    return ins_report_write(run.run_dir, report, err);
+    if (!outcome->began || options->no_report) return status;
+    bool failed = status != INS_OK; /* then it shows how far things went; that it can't be written is no news */
+    ins_status written = ins_path_join(run.run_dir, "report.html", report, PATH_MAX, failed ? NULL : err);
+    if (written == INS_OK) written = ins_report_write(run.run_dir, report, failed ? NULL : err);
+    if (written != INS_OK) report[0] = '\0';
+    return failed ? status : written;
 }
 
 instar_status instar_run(instar *session, const instar_recipe *recipe, const instar_run_options *options,

@@ -42,6 +42,7 @@ const char *ins_relation_word(ins_relation relation); /* "<=" */
 typedef struct ins_claim_result {
     const ins_claim *claim;
     bool has_value; /* false: see reason */
+    bool not_run;   /* a stage that it speaks of has not been run: neither shown nor refuted */
     double value, target;
     bool has_interval;
     double low, high; /* of value, given the target: target + interval of the difference */
@@ -52,12 +53,14 @@ typedef struct ins_claim_result {
     char reason[256]; /* why there is no value; empty otherwise */
 } ins_claim_result;
 
-/* Where metric values come from: the store of a run. found false = no such metric. se NaN = none stored. */
+/* Where metric values come from: the store of a run. found false = no such metric. se NaN = none stored. is_complete
+ * (NULL = all are) says whether a stage has been run to its end. */
 typedef enum ins_metric_at { INS_AT_LAST, INS_AT_FIRST, INS_AT_MIN, INS_AT_MAX, INS_AT_STEP } ins_metric_at;
 typedef struct ins_metric_source {
     void *arg;
     ins_status (*look)(void *arg, const char *stage, const char *name, ins_metric_at at, int64_t step, bool *found,
                        double *value, double *se, char reason[256], ins_error *err);
+    ins_status (*is_complete)(void *arg, const char *stage, bool *complete, ins_error *err);
 } ins_metric_source;
 
 /* Parse `claims:` of a loaded recipe (its instances are known). Problems go to diag. */

@@ -83,10 +83,21 @@ static const ins_instance *leaf_instance(const evaluation *e, const ins_claim_ex
     return NULL;
 }
 
-/* Fills the values; has_value false with a reason when one is missing or not finite. */
-static ins_status read_values(evaluation *e, const ins_metric_source *source, bool *complete, char reason[256],
+/* A stage that was left out (--only) says nothing, whatever an earlier attempt at it recorded. */
+static ins_status check_stage(const ins_metric_source *source, const ins_instance *instance, ins_claim_result *result,
                               ins_error *err) {
-    *complete = true;
+    bool complete = true;
+    if (source->is_complete) INS_TRY(source->is_complete(source->arg, instance->name, &complete, err));
+    result->not_run = !complete;
+    if (!complete) snprintf(result->reason, sizeof result->reason, "stage %.200s was not run", instance->name);
+    return INS_OK;
+}
+
+/* Fills the values; *complete false with a reason when one is missing or not finite. */
+static ins_status read_values(evaluation *e, const ins_metric_source *source, ins_claim_result *result, bool *complete,
+                              ins_error *err) {
+    char *reason = result->reason;
+    *complete = false;
     for (int64_t row = 0; row < e->n_rows; row++)
         for (int64_t k = 0; k < e->leaves.n; k++) {
             const ins_claim_expr *leaf = e->leaves.items[k];
@@ -95,18 +106,19 @@ static ins_status read_values(evaluation *e, const ins_metric_source *source, bo
             bool found = false;
             if (!instance)
                 return INS_FAIL(err, INS_BUG, "the claim '%s' names an instance that does not exist", e->claim->id);
+            INS_TRY(check_stage(source, instance, result, err));
+            if (result->not_run) return INS_OK;
             INS_TRY(source->look(source->arg, instance->name, leaf->metric, leaf->at, leaf->step, &found, &value->value,
                                  &value->se, reason, err));
             if (found && !isfinite(value->value)) {
-                snprintf(reason, 256, "'%.80s' of '%.80s' is not a finite number", leaf->metric, instance->name);
+                snprintf(reason, sizeof result->reason, "'%.80s' of '%.80s' is not a finite number", leaf->metric,
+                         instance->name);
                 found = false;
             }
-            if (!found) {
-                *complete = false;
-                return INS_OK;
-            }
+            if (!found) return INS_OK;
             if (isfinite(value->se) && value->se > 0) e->noisy = true;
         }
+    *complete = true;
     return INS_OK;
 }
 
@@ -220,7 +232,7 @@ static ins_status evaluate_one(const ins_recipe *recipe, const ins_claim *claim,
     e.values = ins_arena_alloc(arena, (size_t)(e.n_rows * (e.leaves.n + 1)) * sizeof *e.values);
     if (!e.values) return INS_FAIL(err, INS_NOMEM, "out of memory while evaluating claims");
     bool complete = false;
-    INS_TRY(read_values(&e, source, &complete, result->reason, err));
+    INS_TRY(read_values(&e, source, result, &complete, err));
     return complete ? judge(&e, arena, result, err) : INS_OK;
 }
 

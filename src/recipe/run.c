@@ -98,6 +98,7 @@ ins_status ins_run(ins_recipe *recipe, const ins_run_options *options, ins_run_o
     INS_TRY(ins_cache_open(options->cache_dir, &run.cache, err));
     INS_TRY(ins_recipe_keys(recipe, options->log, err));
     ins_status status = run_folder_open(&run, err);
+    out->began = status == INS_OK;
     if (status == INS_OK) status = run_all(&run, err);
     run_folder_close(&run);
     return status;

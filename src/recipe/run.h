@@ -33,6 +33,7 @@ typedef struct ins_run_outcome {
     int64_t n_rows;
     ins_claim_result *claims;
     int64_t n_claims;
+    bool began; /* the run's folder was this run's: there is something to report */
 } ins_run_outcome;
 
 /* INS_INTERRUPTED after a stop: what is done is kept, and the same call goes on. The outcome is filled as far as things

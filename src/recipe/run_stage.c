@@ -115,10 +115,10 @@ static ins_status call_stage(run_state *run, const ins_instance *instance, const
                                  .metrics = &metrics,
                                  .stop = run->options->stop ? run->options->stop : &never,
                                  .result = result};
-    double start = ins_now();
+    ins_sink_seconds(sink); /* the clock starts */
     ins_status status = inputs ? instance->definition->kind->run(&context, err)
                                : INS_FAIL(err, INS_NOMEM, "out of memory while starting the stage %s", instance->name);
-    if (result->seconds <= 0) result->seconds = ins_now() - start;
+    result->seconds = ins_sink_seconds(sink);
     ins_arena_free(arena);
     return status;
 }

@@ -26,6 +26,9 @@ struct ins_sink {
     const ins_instance *instance;
     ins_store *store;
     ins_tb_writer *tensorboard;
+    char time_path[PATH_MAX];
+    bool is_timed;
+    double began, before; /* of this attempt; seconds of those before it */
 };
 
 /* One recorded line, taken apart. */
@@ -212,12 +215,35 @@ static ins_status sink_text(void *arg, int64_t step, int64_t tokens, const char 
     return status;
 }
 
+/* ---- time ---- */
+
+double ins_sink_seconds(ins_sink *sink) {
+    ins_str text = {0};
+    if (!sink->is_timed) {
+        sink->is_timed = true;
+        sink->began = ins_now();
+        if (ins_file_exists(sink->time_path) && ins_file_read(sink->time_path, 64, &text, NULL) == INS_OK && text.data)
+            ins_parse_float(text.data, &sink->before);
+        if (!(sink->before >= 0) || !isfinite(sink->before)) sink->before = 0;
+        ins_str_free(&text);
+    }
+    return sink->before + ins_now() - sink->began;
+}
+
+static ins_status keep_time(ins_sink *sink, ins_error *err) {
+    char number[32];
+    if (!sink->is_timed) return INS_OK;
+    ins_double_format(ins_sink_seconds(sink), number);
+    return ins_file_write_atomic(sink->time_path, number, strlen(number), err);
+}
+
 static ins_status sink_flush(void *arg, ins_error *err) {
     ins_sink *sink = arg;
     for (int i = 0; i < N_RECORDS; i++)
         if (sink->file[i] && (fflush(sink->file[i]) != 0 || fdatasync(fileno(sink->file[i])) != 0))
             return INS_FAIL_ERRNO(err, "'%s' can't be written", sink->path[i]);
     if (sink->tensorboard) INS_TRY(ins_tb_flush(sink->tensorboard, err));
+    INS_TRY(keep_time(sink, err));
     return ins_store_flush(sink->store, err);
 }
 
@@ -230,6 +256,7 @@ ins_status ins_sink_open(const char *dir, const char *tensorboard_dir, ins_store
     ins_status status = INS_OK;
     for (int i = 0; i < N_RECORDS && status == INS_OK; i++)
         status = ins_path_join(dir, record_names[i], sink->path[i], sizeof sink->path[i], err);
+    if (status == INS_OK) status = ins_path_join(dir, "seconds.txt", sink->time_path, sizeof sink->time_path, err);
     if (status == INS_OK && tensorboard_dir) status = ins_dir_remove(tensorboard_dir, err);
     if (status == INS_OK && tensorboard_dir) status = ins_dir_make(tensorboard_dir, err);
     if (status == INS_OK && tensorboard_dir)
@@ -254,6 +281,8 @@ ins_status ins_sink_close(ins_sink *sink, bool complete, ins_error *err) {
     ins_status status = complete && !sink->started ? sink_truncate(sink, INT64_MAX, err) : INS_OK;
     if (status == INS_OK) status = sink_flush(sink, err);
     ins_status closed = close_files(sink, status == INS_OK ? err : NULL);
+    if (complete && sink->is_timed && unlink(sink->time_path) != 0 && errno != ENOENT && status == INS_OK)
+        status = INS_FAIL_ERRNO(err, "'%s' can't be removed", sink->time_path);
     ins_tb_close(sink->tensorboard);
     ins_free(sink);
     return status == INS_OK ? closed : status;

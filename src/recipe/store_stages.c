@@ -234,6 +234,13 @@ static ins_status look(void *arg, const char *stage, const char *name, ins_metri
     return INS_OK;
 }
 
+static ins_status is_complete(void *arg, const char *stage, bool *complete, ins_error *err) {
+    char key[65];
+    INS_TRY(ins_store_complete_key(arg, stage, key, err));
+    *complete = key[0] != '\0';
+    return INS_OK;
+}
+
 ins_metric_source ins_store_source(ins_store *store) {
-    return (ins_metric_source){store, look};
+    return (ins_metric_source){store, look, is_complete};
 }

@@ -7,7 +7,7 @@
 #include "probe/probe.h"
 
 typedef struct ins_stage_result {
-    double seconds; /* of this invocation */
+    double seconds; /* of all attempts; the engine measures it */
     int64_t steps, tokens;
     double flop; /* matmul + attention, whole stage */
     double peak_bytes;

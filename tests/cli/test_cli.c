@@ -372,7 +372,16 @@ static void test_bad_environment(void **state) {
     if (a->code != 3 && a->code != 4) print_error("%d %s\n", a->code, a->err);
     assert_true(a->code == 3 || a->code == 4);
     expect_text(a->err, "gone-*.txt");
-    must("run small.yaml --dir r3 --set stages.base.lr=1e6", 5);
+    /* A run that failed reports how far it came. */
+    a = must("run small.yaml --dir r3 --set stages.base.lr=1e6", 5);
+    expect_text(a->out, "report  r3/report.html");
+    assert_null(strstr(a->out, "claims"));
+    char *page = calloc(1, 2000000), *found = NULL;
+    slurp("r3/report.html", page, 2000000);
+    found = strstr(page, "\"failed\"");
+    free(page);
+    assert_non_null(found);
+    expect_text(must("run small.yaml --dir r4 --only tokens", 0)->out, "not run    learns");
 }
 
 int main(void) {

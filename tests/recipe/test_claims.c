@@ -69,7 +69,7 @@ static judged judge(const char *metric, const char *relation, const char *than) 
     char text[2048];
     judged j = {.arena = ins_arena_new(0)};
     ins_claim_result *results = NULL;
-    ins_metric_source source = {NULL, look};
+    ins_metric_source source = {.look = look};
     snprintf(text, sizeof text, STAGES "claims:\n  - {id: c, metric: '%s', relation: '%s', than: '%s'}\n", metric,
              relation, than);
     j.recipe = toy_load(text);

@@ -161,7 +161,13 @@ static void test_interrupt_and_resume(void **state) {
     assert_int_equal(run_with(w, text, NULL, &out, &err), INS_INTERRUPTED);
     assert_int_equal(query(w, "SELECT count(*) FROM stage WHERE state='interrupted'"), 1);
     toy.stop_at = 0;
+    char path[512];
+    snprintf(path, sizeof path, "%s/stages/m/seconds.txt", w->run);
+    assert_true(ins_file_exists(path));
+    assert_int_equal(ins_file_write_atomic(path, "100.5", 5, NULL), INS_OK); /* it had taken so long */
     must_run(w, text);
+    assert_int_equal(query(w, "SELECT count(*) FROM stage WHERE seconds > 100.5 AND seconds < 200"), 1);
+    assert_false(ins_file_exists(path)); /* a whole stage has no such file, else no two were the same */
     assert_non_null(strstr(w->messages, "resume m"));
     read_text(w->run, "stages/m/metrics.jsonl", &resumed);
     assert_string_equal(whole.data, resumed.data);
@@ -273,6 +279,37 @@ static void test_only_forgets_old_metrics(void **state) {
     assert_int_equal(query(w, "SELECT count(*) FROM metric WHERE stage='n' AND name='gauge/near'"), 4);
 }
 
+static const char *reason_of(const json_t *claims, size_t i) {
+    return json_string_value(json_object_get(json_array_get(claims, i), "reason"));
+}
+
+/* What was left out, or not finished, is called so: it counts as not shown, for another reason than its value. */
+static void test_only_leaves_claims_open(void **state) {
+    workplace *w = *state;
+    static const char text[] = "stages:\n  m: {kind: fit}\n  n: {kind: fit, init: m, steps: 9}\n"
+                               "claims:\n  - {id: one, metric: 'm:gauge/near', relation: '<', than: 100}\n"
+                               "  - {id: two, metric: 'n:gauge/near', relation: '<', than: 'm:gauge/near'}\n";
+    ins_run_outcome out;
+    ins_error err = {0};
+    for (int attempt = 0; attempt < 2; attempt++) {
+        ins_str json = {0};
+        assert_int_equal(run_with(w, text, "m", &out, &err), INS_OK);
+        read_text(w->run, "claims.json", &json);
+        json_t *claims = json_loads(json.data, 0, NULL);
+        assert_null(reason_of(claims, 0));
+        assert_string_equal(reason_of(claims, 1), "stage n was not run");
+        assert_string_equal(json_string_value(json_object_get(json_array_get(claims, 1), "verdict")), "not shown");
+        json_decref(claims);
+        ins_str_free(&json);
+        if (attempt == 1) break;
+        toy.stop_at = 4; /* its metrics up to there are in the store then */
+        assert_int_equal(run_with(w, text, NULL, &out, &err), INS_INTERRUPTED);
+        toy.stop_at = 0;
+    }
+    must_run(w, text);
+    assert_int_equal(query(w, "SELECT count(*) FROM claim WHERE value IS NOT NULL"), 2);
+}
+
 static void test_claims_of_a_run(void **state) {
     workplace *w = *state;
     static const char text[] =
@@ -373,6 +410,7 @@ int main(void) {
         TEST(test_only),
         TEST(test_claims_of_a_run),
         TEST(test_only_forgets_old_metrics),
+        TEST(test_only_leaves_claims_open),
         TEST(test_unusable_cache),
         TEST(test_two_processes),
         TEST(test_cache_keys_and_verify),
