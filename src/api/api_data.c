@@ -39,7 +39,8 @@ static void put_corpus_split(stats_out *s, const char *split, int64_t documents,
 
 static void put_shard(stats_out *s, const char *name, const ins_shard *shard) {
     char text[32];
-    double ratio = shard->n_tokens > 0 ? (double)shard->text_bytes / (double)shard->n_tokens : 0;
+    int64_t n_loss = ins_shard_loss_tokens(shard);
+    double ratio = n_loss > 0 ? (double)shard->text_bytes / (double)n_loss : 0;
     if (s->format == INSTAR_JSON) {
         ins_str_puts(s->out, s->any ? ",{\"shard\":" : "{\"shard\":");
         api_json_string(s->out, name);

@@ -157,3 +157,10 @@ void ins_shard_close(ins_shard *shard) {
     ins_map_close(&shard->map);
     *shard = (ins_shard){0};
 }
+
+int64_t ins_shard_loss_tokens(const ins_shard *s) {
+    int64_t n = 0;
+    if (!s->mask) return s->n_tokens;
+    for (int64_t i = 0; i < s->n_tokens; i++) n += ins_shard_in_loss(s, i);
+    return n;
+}

@@ -37,6 +37,9 @@ static inline bool ins_shard_in_loss(const ins_shard *s, int64_t token) {
     return !s->mask || (s->mask[token >> 3] >> (token & 7) & 1);
 }
 
+/* How many tokens are in the loss: what text_bytes, of the text that is learnt, compares with. */
+int64_t ins_shard_loss_tokens(const ins_shard *s);
+
 typedef struct ins_shard_writer ins_shard_writer;
 ins_status ins_shard_writer_open(const char *path, int64_t vocab_size, ins_shard_writer **out, ins_error *err);
 /* mask: one byte per id (0/1), or NULL = all in the loss. */

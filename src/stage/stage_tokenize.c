@@ -221,7 +221,7 @@ static ins_status encode_split(const ins_stage_context *c, const ins_tokenizer *
         double value;
     } values[] = {{"documents", (double)stats.documents},
                   {"tokens", (double)stats.tokens},
-                  {"bytes_per_token", stats.tokens > 0 ? (double)stats.text_bytes / (double)stats.tokens : 0},
+                  {"bytes_per_token", stats.loss_tokens > 0 ? (double)stats.text_bytes / (double)stats.loss_tokens : 0},
                   {"skipped", (double)stats.skipped}};
     for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
         snprintf(name, sizeof name, "tokens/%s.%s.%s", ref, split, values[i].what);
@@ -308,7 +308,7 @@ const ins_stage ins_stage_tokenize = {
     .head = {.family = "stage",
              .name = "tokenize",
              .summary = "Train (or take over) a tokenizer and turn corpora into memory-mapped token shards.",
-             .version = 2,
+             .version = 3,
              .options = &table,
              .check = check},
     .output = "tokens",

@@ -116,6 +116,7 @@ static ins_status write_block(const encode_block *block, ins_shard_writer *write
                                      item->text_bytes, err));
         stats->documents++;
         stats->tokens += item->ids.n;
+        for (int64_t k = 0; k < item->ids.n; k++) stats->loss_tokens += !block->job->chat || item->mask.data[k];
         stats->text_bytes += item->text_bytes;
     }
     return INS_OK;
@@ -192,9 +193,9 @@ static ins_status counts_path(const ins_encode_job *job, char *buf, size_t size,
 static ins_status write_counts(const ins_encode_job *job, const ins_encode_stats *stats, ins_error *err) {
     char path[4300];
     INS_TRY(counts_path(job, path, sizeof path, err));
-    json_t *root = json_pack("{s:I, s:I, s:I, s:I}", "documents", (json_int_t)stats->documents, "tokens",
-                             (json_int_t)stats->tokens, "text_bytes", (json_int_t)stats->text_bytes, "skipped",
-                             (json_int_t)stats->skipped);
+    json_t *root = json_pack("{s:I, s:I, s:I, s:I, s:I}", "documents", (json_int_t)stats->documents, "tokens",
+                             (json_int_t)stats->tokens, "loss_tokens", (json_int_t)stats->loss_tokens, "text_bytes",
+                             (json_int_t)stats->text_bytes, "skipped", (json_int_t)stats->skipped);
     if (!root) return INS_FAIL(err, INS_NOMEM, "no memory for counts");
     ins_status status = ins_json_write_file(path, root, true, err);
     json_decref(root);
@@ -209,6 +210,7 @@ static bool read_counts(const ins_encode_job *job, ins_encode_stats *stats) {
     if (ins_json_read_file(path, 1u << 16, &root, NULL) != INS_OK) return false;
     bool fine = ins_json_get_int(root, "documents", &s.documents, NULL) == INS_OK &&
                 ins_json_get_int(root, "tokens", &s.tokens, NULL) == INS_OK &&
+                ins_json_get_int(root, "loss_tokens", &s.loss_tokens, NULL) == INS_OK &&
                 ins_json_get_int(root, "text_bytes", &s.text_bytes, NULL) == INS_OK &&
                 ins_json_get_int(root, "skipped", &s.skipped, NULL) == INS_OK;
     json_decref(root);

@@ -17,8 +17,9 @@ typedef struct ins_encode_job {
 } ins_encode_job;
 
 typedef struct ins_encode_stats {
-    int64_t documents, tokens, text_bytes;
-    int64_t skipped; /* documents without the field, or empty */
+    int64_t documents, tokens;
+    int64_t loss_tokens, text_bytes; /* of a dialogue: of its responses */
+    int64_t skipped;                 /* documents without the field, or empty */
 } ins_encode_stats;
 
 /* A split that the corpus does not have writes nothing. A complete shard that is already there is kept: its counts are

@@ -133,6 +133,10 @@ static void test_other_kinds(void **state) {
     run_kit *kit = *state;
     run_stage_ok(kit, "tokenize", "bytes", "{corpora: [near], tokenizer: byte}");
     assert_true(run_metric(kit, 0, "tokens/near.train.bytes_per_token") <= 1);
+    /* Of questions the responses count, on both sides: "animal" and "plant" in bytes, each with its end mark. */
+    run_stage_ok(kit, "tokenize", "answers", "{corpora: [questions], format: chat, tokenizer: byte}");
+    double ratio = run_metric(kit, 0, "tokens/questions.train.bytes_per_token");
+    assert_true(ratio >= 5.0 / 6 && ratio <= 6.0 / 7);
     run_stage_ok(kit, "tokenize", "chars", "{corpora: [near], tokenizer: char}");
     assert_true(run_metric(kit, 0, "tokens/near.train.bytes_per_token") < 2);
 }
