@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "api/api_model.h"
+#include "decode/prompt.h"
 
 static ins_status make_prompt(const api_model *m, const instar_generate_options *o, ins_ids *ids, ins_error *err) {
     json_t *list = NULL;
@@ -12,18 +13,9 @@ static ins_status make_prompt(const api_model *m, const instar_generate_options 
         return status;
     }
     const char *prompt = o->prompt ? o->prompt : "";
-    int32_t eos = ins_tokenizer_eos(m->tokenizer);
-    bool mark = ins_tokenizer_bos(m->tokenizer) >= 0 || eos >= 0; /* documents begin with it in training */
-    int32_t first = ins_tokenizer_bos(m->tokenizer) >= 0 ? ins_tokenizer_bos(m->tokenizer) : eos;
-    if (mark && !ins_ids_push(ids, first)) return INS_FAIL(err, INS_NOMEM, "out of memory while encoding the prompt");
-    if (o->chat) {
-        ins_chat_message message = {"user", prompt, strlen(prompt)};
-        ins_str mask = {0};
-        ins_status status = ins_chat_encode(m->tokenizer, NULL, &message, 1, true, ids, &mask, err);
-        ins_str_free(&mask);
-        return status;
-    }
-    INS_TRY(ins_tokenizer_encode(m->tokenizer, NULL, prompt, strlen(prompt), false, ids, err));
+    int32_t bos = ins_tokenizer_bos(m->tokenizer); /* documents begin with it, or with eos, in training */
+    INS_TRY(
+        ins_prompt_encode(m->tokenizer, bos >= 0 ? bos : ins_tokenizer_eos(m->tokenizer), prompt, o->chat, ids, err));
     if (ids->n == 0) return INS_FAIL(err, INS_USAGE, "the prompt is empty and the tokenizer has no mark to begin with");
     return INS_OK;
 }
@@ -82,13 +74,8 @@ static ins_status generate(instar *session, const char *name, const instar_gener
     if (status == INS_OK && ids.n > longest)
         status = INS_FAIL(err, INS_USAGE, "the prompt has %lld tokens but the model takes %lld", (long long)ids.n,
                           (long long)limit);
-    int32_t stops[2];
-    int64_t n_stops = 0;
-    if (status == INS_OK && m.tokenizer) {
-        if (ins_tokenizer_eos(m.tokenizer) >= 0) stops[n_stops++] = ins_tokenizer_eos(m.tokenizer);
-        int32_t mark = ins_tokenizer_find(m.tokenizer, "<|im_end|>");
-        if (mark >= 0) stops[n_stops++] = mark;
-    }
+    int32_t stops[INS_PROMPT_STOPS];
+    int64_t n_stops = status == INS_OK && m.tokenizer ? ins_prompt_stops(m.tokenizer, stops) : 0;
     ins_sampling sampling = {.temperature = o->greedy            ? 0
                                             : o->temperature > 0 ? o->temperature
                                                                  : 1,

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "decode/prompt.h"
+
 static const char *copy_field(ins_arena *arena, const ins_field *field) {
     return field && field->n > 0 ? ins_arena_strndup(arena, field->data, field->n) : NULL;
 }
@@ -95,34 +97,56 @@ void ins_items_free(ins_items *items) {
     *items = (ins_items){0};
 }
 
-static ins_status encode_plain(const ins_probe_context *c, const char *prompt, const char *answer, ins_ids *ids,
-                               int64_t *n_context, ins_error *err) {
-    INS_TRY(ins_tokenizer_encode(c->tokenizer, NULL, prompt, strlen(prompt), false, ids, err));
-    *n_context = ids->n;
+/* ---- scores ---- */
+
+enum { SCORE_ROWS = 16 };
+
+ins_status ins_scored_new(int64_t n, ins_scored *out, ins_error *err) {
+    *out = (ins_scored){.n = n};
+    out->ids = ins_calloc((size_t)n, sizeof *out->ids);
+    out->scores = ins_calloc((size_t)n, sizeof *out->scores);
+    if (out->ids && out->scores) return INS_OK;
+    return INS_FAIL(err, INS_NOMEM, "no memory for %lld answers", (long long)n);
+}
+
+void ins_scored_free(ins_scored *s) {
+    for (int64_t i = 0; s->ids && i < s->n; i++) ins_ids_free(&s->ids[i]);
+    ins_free(s->ids);
+    ins_free(s->scores);
+    *s = (ins_scored){0};
+}
+
+/* After a plain prompt comes a space; in the template the answer's own tokens follow the generation prompt. */
+static ins_status encode_answer(const ins_probe_context *c, const char *answer, bool chat, ins_ids *ids,
+                                ins_error *err) {
     ins_str text = {0};
-    ins_str_printf(&text, " %s", answer);
+    ins_str_printf(&text, "%s%s", chat ? "" : " ", answer);
     ins_status status = text.oom ? INS_FAIL(err, INS_NOMEM, "no memory for an answer")
                                  : ins_tokenizer_encode(c->tokenizer, NULL, text.data, text.len, false, ids, err);
     ins_str_free(&text);
     return status;
 }
 
-/* The answer's own tokens follow the generation prompt: the end mark is left out, so that lengths compare. */
-static ins_status encode_chat(const ins_probe_context *c, const char *prompt, const char *answer, ins_ids *ids,
-                              int64_t *n_context, ins_error *err) {
-    ins_chat_message message = {"user", prompt, strlen(prompt)};
-    ins_str mask = {0};
-    ins_status status = ins_chat_encode(c->tokenizer, NULL, &message, 1, true, ids, &mask, err);
-    ins_str_free(&mask);
-    *n_context = ids->n;
-    return status == INS_OK ? ins_tokenizer_encode(c->tokenizer, NULL, answer, strlen(answer), false, ids, err)
-                            : status;
+ins_status ins_scored_set(ins_scored *s, int64_t at, const ins_probe_context *c, const ins_item_options *o,
+                          const ins_item *item, const char *answer, bool with_end, ins_error *err) {
+    ins_ids *ids = &s->ids[at];
+    INS_TRY(ins_prompt_encode(c->tokenizer, ins_tokenizer_eos(c->tokenizer), item->prompt, o->chat, ids, err));
+    s->scores[at].n_context = ids->n;
+    INS_TRY(encode_answer(c, answer, o->chat, ids, err));
+    int32_t end = with_end && o->chat ? ins_tokenizer_find(c->tokenizer, "<|im_end|>") : -1;
+    if (end >= 0 && !ins_ids_push(ids, end)) return INS_FAIL(err, INS_NOMEM, "no memory for an answer");
+    s->scores[at].ids = ids->data;
+    s->scores[at].n = ids->n;
+    return INS_OK;
 }
 
-ins_status ins_item_encode(const ins_probe_context *c, const ins_item_options *o, const ins_item *item,
-                           const char *answer, ins_ids *ids, int64_t *n_context, ins_error *err) {
-    int32_t eos = ins_tokenizer_eos(c->tokenizer);
-    if (eos >= 0 && !ins_ids_push(ids, eos)) return INS_FAIL(err, INS_NOMEM, "no memory for an item");
-    return o->chat ? encode_chat(c, item->prompt, answer, ids, n_context, err)
-                   : encode_plain(c, item->prompt, answer, ids, n_context, err);
+ins_status ins_scored_run(ins_scored *s, const ins_probe_context *c, const ins_item_options *o, float *weights,
+                          ins_error *err) {
+    ins_scorer *scorer = NULL;
+    int64_t limit = ins_model_get_options(c->model)->max_positions;
+    int64_t context = limit > 0 && o->context > limit ? limit : o->context;
+    INS_TRY(ins_scorer_new(c->model, weights, c->compute, SCORE_ROWS, context, c->pool, &scorer, err));
+    ins_status status = ins_scorer_run(scorer, s->scores, s->n, err);
+    ins_scorer_free(scorer);
+    return status;
 }

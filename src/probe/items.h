@@ -1,13 +1,15 @@
-/* Question documents as scorable items: a context (prompt, in the chat template or plain) and continuations. */
+/* Question documents as scorable items: a context (prompt, in the chat template or plain) and continuations, and their
+ * scores under a model. */
 #ifndef INS_PROBE_ITEMS_H
 #define INS_PROBE_ITEMS_H
 
 #include "data/document.h"
+#include "decode/decode.h"
 #include "probe/probe_common.h"
 
 typedef struct ins_item_options {
     const char *corpus, *split, *only;
-    int64_t max_items;
+    int64_t max_items, context;
     bool chat;
 } ins_item_options;
 
@@ -37,9 +39,15 @@ typedef struct ins_item_options {
          .max = 1e9,                                                                                                   \
          .unit = "questions",                                                                                          \
          .help = "Ask at most this many."},                                                                            \
+        {.name = "chat",                                                                                               \
+         .type = INS_OPT_BOOL,                                                                                         \
+         .offset = offsetof(options_type, field.chat),                                                                 \
+         .def = "true",                                                                                                \
+         .help = "Ask in the chat template; false: the prompt, a space, the answer."},                                 \
     {                                                                                                                  \
-        .name = "chat", .type = INS_OPT_BOOL, .offset = offsetof(options_type, field.chat), .def = "true",             \
-        .help = "Ask in the chat template; false: the prompt, a space, the answer."                                    \
+        .name = "context", .type = INS_OPT_SIZE, .offset = offsetof(options_type, field.context), .def = "128",        \
+        .min = 8, .max = 1e6, .unit = "tokens",                                                                        \
+        .help = "Questions longer than this lose their beginning; at most the model's context."                        \
     }
 
 typedef struct ins_item {
@@ -64,8 +72,21 @@ ins_status ins_items_load(const ins_probe_context *c, const ins_item_options *o,
                           ins_error *err);
 void ins_items_free(ins_items *items);
 
-/* Context and continuation as ids; *n_context of them are the context. */
-ins_status ins_item_encode(const ins_probe_context *c, const ins_item_options *o, const ins_item *item,
-                           const char *answer, ins_ids *ids, int64_t *n_context, ins_error *err);
+/* Continuations to be scored. */
+typedef struct ins_scored {
+    ins_ids *ids;
+    ins_score_item *scores; /* of ids, item by item */
+    int64_t n;
+} ins_scored;
+
+ins_status ins_scored_new(int64_t n, ins_scored *out, ins_error *err);
+void ins_scored_free(ins_scored *s);
+/* Number `at`: the item's context and an answer to it. with_end: in the chat template the mark that ends a message
+ * belongs to the answer. */
+ins_status ins_scored_set(ins_scored *s, int64_t at, const ins_probe_context *c, const ins_item_options *o,
+                          const ins_item *item, const char *answer, bool with_end, ins_error *err);
+/* Score all of them. */
+ins_status ins_scored_run(ins_scored *s, const ins_probe_context *c, const ins_item_options *o, float *weights,
+                          ins_error *err);
 
 #endif

@@ -10,13 +10,11 @@
 #include <math.h>
 #include <string.h>
 
-#include "decode/decode.h"
 #include "probe/items.h"
 
 typedef struct choice_options {
     const char *name;
     ins_item_options items;
-    int64_t context;
 } choice_options;
 
 #define ROW(field) offsetof(choice_options, field)
@@ -26,53 +24,32 @@ static const ins_opt_row rows[] = {
      .offset = ROW(name),
      .help = "Name of the metric: choice/NAME; by default what `only` says, or else the corpus."},
     INS_ITEM_ROWS(choice_options, items),
-    {.name = "context",
-     .type = INS_OPT_SIZE,
-     .offset = ROW(context),
-     .def = "128",
-     .min = 8,
-     .max = 1e6,
-     .unit = "tokens",
-     .help = "Questions longer than this lose their beginning; at most the model's context."},
     {0},
 };
 #undef ROW
 static const ins_opt_table table = {"probe choice", rows, sizeof(choice_options)};
 
-enum { SCORE_ROWS = 16 };
-
 typedef struct choice_state {
     ins_items items;
-    ins_ids *ids; /* one a choice of every question, question by question */
-    ins_score_item *scores;
-    int64_t n;
+    ins_scored answers; /* one a choice of every question, question by question */
 } choice_state;
-
-static ins_status encode_all(choice_state *s, const ins_probe_context *c, ins_error *err) {
-    const choice_options *o = c->options;
-    for (int64_t i = 0, at = 0; i < s->items.n; i++) {
-        const ins_item *item = &s->items.items[i];
-        for (int64_t k = 0; k < item->n_choices; k++, at++) {
-            INS_TRY(ins_item_encode(c, &o->items, item, item->choices[k], &s->ids[at], &s->scores[at].n_context, err));
-            s->scores[at].ids = s->ids[at].data;
-            s->scores[at].n = s->ids[at].n;
-        }
-    }
-    return INS_OK;
-}
 
 static ins_status choice_open(const ins_probe_context *c, void **state, ins_error *err) {
     const choice_options *o = c->options;
     choice_state *s = ins_calloc(1, sizeof *s);
+    int64_t n = 0, at = 0;
     *state = s;
     if (!s) return INS_FAIL(err, INS_NOMEM, "no memory for the probe");
     if (!c->tokenizer) return INS_FAIL(err, INS_RECIPE, "probe choice needs the model's tokenizer");
     INS_TRY(ins_items_load(c, &o->items, true, &s->items, err));
-    for (int64_t i = 0; i < s->items.n; i++) s->n += s->items.items[i].n_choices;
-    s->ids = ins_calloc((size_t)s->n, sizeof *s->ids);
-    s->scores = ins_calloc((size_t)s->n, sizeof *s->scores);
-    if (!s->ids || !s->scores) return INS_FAIL(err, INS_NOMEM, "no memory for %lld choices", (long long)s->n);
-    return encode_all(s, c, err);
+    for (int64_t i = 0; i < s->items.n; i++) n += s->items.items[i].n_choices;
+    INS_TRY(ins_scored_new(n, &s->answers, err));
+    for (int64_t i = 0; i < s->items.n; i++) {
+        const ins_item *item = &s->items.items[i];
+        for (int64_t k = 0; k < item->n_choices; k++) /* without the end mark, so that lengths compare */
+            INS_TRY(ins_scored_set(&s->answers, at++, c, &o->items, item, item->choices[k], false, err));
+    }
+    return INS_OK;
 }
 
 /* Index of the best choice of a question, by score, divided by bytes when by_bytes. */
@@ -107,8 +84,8 @@ static ins_status record(const choice_state *s, const char *name, const ins_prob
     double right = 0, right_norm = 0, chance = 0, n = (double)s->items.n;
     for (int64_t i = 0, first = 0; i < s->items.n; first += s->items.items[i].n_choices, i++) {
         const ins_item *item = &s->items.items[i];
-        right += best_choice(item, s->scores + first, false) == item->answer;
-        right_norm += best_choice(item, s->scores + first, true) == item->answer;
+        right += best_choice(item, s->answers.scores + first, false) == item->answer;
+        right_norm += best_choice(item, s->answers.scores + first, true) == item->answer;
         chance += 1.0 / (double)item->n_choices;
     }
     double p = right / n;
@@ -124,21 +101,14 @@ static ins_status choice_run(void *state, const ins_probe_context *c, const ins_
                              ins_error *err) {
     const choice_options *o = c->options;
     choice_state *s = state;
-    ins_scorer *scorer = NULL;
-    int64_t limit = ins_model_get_options(c->model)->max_positions;
-    int64_t context = limit > 0 && o->context > limit ? limit : o->context;
-    INS_TRY(ins_scorer_new(c->model, at->weights, c->compute, SCORE_ROWS, context, c->pool, &scorer, err));
-    ins_status status = ins_scorer_run(scorer, s->scores, s->n, err);
-    ins_scorer_free(scorer);
-    return status == INS_OK ? record(s, ins_item_name(o->name, &o->items), at, m, err) : status;
+    INS_TRY(ins_scored_run(&s->answers, c, &o->items, at->weights, err));
+    return record(s, ins_item_name(o->name, &o->items), at, m, err);
 }
 
 static void choice_close(void *state) {
     choice_state *s = state;
     if (!s) return;
-    for (int64_t i = 0; s->ids && i < s->n; i++) ins_ids_free(&s->ids[i]);
-    ins_free(s->ids);
-    ins_free(s->scores);
+    ins_scored_free(&s->answers);
     ins_items_free(&s->items);
     ins_free(s);
 }

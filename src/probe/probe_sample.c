@@ -1,9 +1,8 @@
 /* Probe sample: short texts that the model writes at each checkpoint, greedy by default, so that one can read what it
  * learns. Recorded as texts sample/NAME: prompt and continuation. */
 #include <stdio.h>
-#include <string.h>
 
-#include "decode/decode.h"
+#include "decode/prompt.h"
 #include "probe/probe_common.h"
 
 typedef struct sample_options {
@@ -45,26 +44,12 @@ static ins_status sample_open(const ins_probe_context *c, void **state, ins_erro
     return c->tokenizer ? INS_OK : INS_FAIL(err, INS_RECIPE, "probe sample needs the model's tokenizer");
 }
 
-static ins_status encode_prompt(const ins_probe_context *c, const char *prompt, ins_ids *ids, ins_error *err) {
-    const sample_options *o = c->options;
-    int32_t eos = ins_tokenizer_eos(c->tokenizer);
-    if (eos >= 0 && !ins_ids_push(ids, eos)) return INS_FAIL(err, INS_NOMEM, "no memory for the prompt");
-    if (!o->chat) return ins_tokenizer_encode(c->tokenizer, NULL, prompt, strlen(prompt), false, ids, err);
-    ins_chat_message message = {"user", prompt, strlen(prompt)};
-    ins_str mask = {0};
-    ins_status status = ins_chat_encode(c->tokenizer, NULL, &message, 1, true, ids, &mask, err);
-    ins_str_free(&mask);
-    return status;
-}
-
 static ins_status write_text(const ins_probe_context *c, const char *prompt, const ins_generated *out,
                              const ins_probe_state *at, const ins_metrics *m, ins_error *err) {
     const sample_options *o = c->options;
     ins_str text = {0};
     char name[256];
-    ins_str_printf(&text, "%s%s", prompt, o->chat ? "\n" : "");
-    ins_status status = ins_tokenizer_decode(c->tokenizer, out->ids.data, out->ids.n, true, &text, err);
-    if (status == INS_OK && text.oom) status = INS_FAIL(err, INS_NOMEM, "no memory for a sample");
+    ins_status status = ins_prompt_show(c->tokenizer, prompt, o->chat, out, &text, NULL, err);
     snprintf(name, sizeof name, "sample/%s", o->name);
     if (status == INS_OK) status = m->text(m->arg, at->step, at->tokens, name, text.data, err);
     ins_str_free(&text);
@@ -74,9 +59,10 @@ static ins_status write_text(const ins_probe_context *c, const char *prompt, con
 static ins_status sample_one(const ins_probe_context *c, ins_decoder *decoder, const char *prompt,
                              const ins_sampling *sampling, const ins_probe_state *at, const ins_metrics *m,
                              ins_error *err) {
+    const sample_options *o = c->options;
     ins_ids ids = {0};
     ins_generated out = {0};
-    ins_status status = encode_prompt(c, prompt, &ids, err);
+    ins_status status = ins_prompt_encode(c->tokenizer, ins_tokenizer_eos(c->tokenizer), prompt, o->chat, &ids, err);
     if (status == INS_OK) {
         const int32_t *rows_of_ids[1] = {ids.data};
         const int64_t lens[1] = {ids.n};
@@ -91,17 +77,14 @@ static ins_status sample_one(const ins_probe_context *c, ins_decoder *decoder, c
 static ins_status sample_run(void *state, const ins_probe_context *c, const ins_probe_state *at, const ins_metrics *m,
                              ins_error *err) {
     const sample_options *o = c->options;
-    int32_t stops[2];
+    int32_t stops[INS_PROMPT_STOPS];
     ins_sampling sampling = o->sampling;
     ins_decoder *decoder = NULL;
     int64_t limit = ins_model_get_options(c->model)->max_positions;
     (void)state;
     sampling.seed = c->seed;
     sampling.stop_ids = stops;
-    sampling.n_stop = 0;
-    if (ins_tokenizer_eos(c->tokenizer) >= 0) stops[sampling.n_stop++] = ins_tokenizer_eos(c->tokenizer);
-    if (ins_tokenizer_find(c->tokenizer, "<|im_end|>") >= 0)
-        stops[sampling.n_stop++] = ins_tokenizer_find(c->tokenizer, "<|im_end|>");
+    sampling.n_stop = ins_prompt_stops(c->tokenizer, stops);
     INS_TRY(ins_decoder_new(c->model, at->weights, c->compute, 1, limit > 0 && limit < 512 ? limit : 512, c->pool,
                             &decoder, err));
     ins_status status = INS_OK;

@@ -6,7 +6,7 @@
 
 #include "base/file.h"
 #include "data/document.h"
-#include "decode/decode.h"
+#include "decode/prompt.h"
 #include "stage/model_use.h"
 
 typedef struct generate_options {
@@ -131,36 +131,21 @@ static ins_status collect_prompts(const ins_stage_context *c, prompt_list *list,
     return INS_RECIPE;
 }
 
-static ins_status encode_prompt(const ins_stage_context *c, const ins_tokenizer *tok, const char *prompt, ins_ids *ids,
-                                ins_error *err) {
-    const generate_options *o = c->options;
-    int32_t eos = ins_tokenizer_eos(tok);
-    if (eos >= 0 && !ins_ids_push(ids, eos)) return INS_FAIL(err, INS_NOMEM, "no memory for a prompt");
-    if (!o->chat) return ins_tokenizer_encode(tok, NULL, prompt, strlen(prompt), false, ids, err);
-    ins_chat_message message = {"user", prompt, strlen(prompt)};
-    ins_str mask = {0};
-    ins_status status = ins_chat_encode(tok, NULL, &message, 1, true, ids, &mask, err);
-    ins_str_free(&mask);
-    return status;
-}
-
 static ins_status write_one(const ins_stage_context *c, const ins_model_use *use, const char *prompt,
                             const ins_generated *out, ins_str *lines, ins_error *err) {
-    ins_str text = {0}, shown = {0};
-    ins_status status = ins_tokenizer_decode(use->tokenizer, out->ids.data, out->ids.n, true, &text, err);
+    ins_str shown = {0};
+    const char *text = "";
+    ins_status status = ins_prompt_show(use->tokenizer, prompt, true, out, &shown, &text, err);
     if (status == INS_OK) {
         ins_str_printf(lines, "{\"step\": %lld, \"prompt\": \"", (long long)use->step);
         ins_str_json_escape(lines, prompt, strlen(prompt));
         ins_str_puts(lines, "\", \"text\": \"");
-        ins_str_json_escape(lines, text.data, text.len);
+        ins_str_json_escape(lines, text, (size_t)(shown.data + shown.len - text));
         ins_str_printf(lines, "\", \"finish\": \"%s\", \"tokens\": %lld}\n", out->finish, (long long)out->ids.n);
-        ins_str_printf(&shown, "%s\n", prompt);
-        ins_str_append(&shown, text.data, text.len);
-        if (text.oom || shown.oom || lines->oom) status = INS_FAIL(err, INS_NOMEM, "no memory for the texts");
+        if (lines->oom) status = INS_FAIL(err, INS_NOMEM, "no memory for the texts");
     }
     if (status == INS_OK)
         status = c->metrics->text(c->metrics->arg, use->step, use->tokens, "sample/generate", shown.data, err);
-    ins_str_free(&text);
     ins_str_free(&shown);
     return status;
 }
@@ -177,17 +162,15 @@ static ins_status generate_block(const ins_stage_context *c, const ins_model_use
     const int32_t **id_rows = ins_calloc((size_t)n, sizeof *id_rows);
     int64_t *lens = ins_calloc((size_t)n, sizeof *lens);
     ins_status status = ids && out && id_rows && lens ? INS_OK : INS_FAIL(err, INS_NOMEM, "no memory to generate");
-    int32_t stops[2];
+    int32_t stops[INS_PROMPT_STOPS];
     ins_sampling sampling = o->sampling;
     sampling.seed = c->seed;
     sampling.first_row = (uint64_t)first; /* draws belong to the prompt, not to the block it is in */
     sampling.stop_ids = stops;
-    sampling.n_stop = 0;
-    if (ins_tokenizer_eos(use->tokenizer) >= 0) stops[sampling.n_stop++] = ins_tokenizer_eos(use->tokenizer);
-    int32_t end_mark = ins_tokenizer_find(use->tokenizer, "<|im_end|>");
-    if (end_mark >= 0) stops[sampling.n_stop++] = end_mark;
+    sampling.n_stop = ins_prompt_stops(use->tokenizer, stops);
     for (int64_t i = 0; i < n && status == INS_OK; i++) {
-        status = encode_prompt(c, use->tokenizer, list->items[first + i], &ids[i], err);
+        status = ins_prompt_encode(use->tokenizer, ins_tokenizer_eos(use->tokenizer), list->items[first + i], o->chat,
+                                   &ids[i], err);
         int64_t cut = ids[i].n > room ? ids[i].n - room : 0;
         if (cut > 0)
             ins_logf(c->log, INS_LOG_WARN, "%s: a prompt of %lld tokens loses its first %lld: max_len is %lld", c->name,
