@@ -44,8 +44,9 @@ test-tsan: deps
 	@$(CTEST) --test-dir build-tsan -L threads -LE 'long|timing'
 
 bench: $(BUILD)/build.ninja
-	@cmake --build $(BUILD) -j $(JOBS) --target bench_kernels
+	@cmake --build $(BUILD) -j $(JOBS) --target bench_kernels instar-bin
 	@$(BUILD)/bench_kernels
+	@$(BUILD)/instar bench train --config D --steps 10
 
 lint: layers
 	@sh scripts/lint.sh

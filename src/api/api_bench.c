@@ -19,9 +19,12 @@ static void put_json(const ins_bench_result *r, ins_str *out) {
                    {"bound_ms", r->bound_ms},
                    {"ratio", r->ratio},
                    {"peak_rss_bytes", (double)r->peak_rss_bytes}};
-    ins_str_printf(out, "{\"chip\":\"%s\",\"config\":\"%c\",\"dtype\":\"%s\",\"steps\":%lld,\"ms\":{\"min\":",
-                   ins_isa_name(ins_isa_detect()), r->config, r->dtype == INS_DTYPE_BF16 ? "bf16" : "f32",
-                   (long long)r->steps);
+    char processor[256], chip[320];
+    api_processor(processor);
+    snprintf(chip, sizeof chip, "%s (%s)", processor, ins_isa_name(ins_isa_detect()));
+    ins_str_puts(out, "{\"chip\":");
+    api_json_string(out, chip);
+    ins_str_puts(out, ",\"ms\":{\"min\":");
     api_json_number(out, r->ms_min);
     ins_str_puts(out, ",\"median\":");
     api_json_number(out, r->ms_median);

@@ -39,13 +39,18 @@ static double memory_bytes(const char *key) {
     return strtod(value, NULL) * 1024;
 }
 
+void api_processor(char name[256]) {
+    proc_value("/proc/cpuinfo", "model name", name, 256);
+    if (!name[0]) snprintf(name, 256, "unknown");
+}
+
 void api_machine_json(const instar *session, ins_str *out) {
     char processor[256];
     struct utsname system;
-    proc_value("/proc/cpuinfo", "model name", processor, sizeof processor);
+    api_processor(processor);
     if (uname(&system) != 0) memset(&system, 0, sizeof system);
     ins_str_puts(out, "{\"processor\":");
-    api_json_string(out, processor[0] ? processor : "unknown");
+    api_json_string(out, processor);
     ins_str_printf(out, ",\"isa\":\"%s\",\"cores\":%d,\"threads\":%d,\"memory_bytes\":", ins_isa_name(ins_isa_detect()),
                    ins_cpu_count(), ins_pool_threads(session->pool));
     api_json_number(out, memory_bytes("MemTotal"));

@@ -61,6 +61,8 @@ void api_json_number(ins_str *out, double value);     /* null when not finite */
  * to the folder of the checkpoint. */
 ins_status api_resolve(const char *name, bool for_model, const ins_log *log, char path[PATH_MAX], ins_error *err);
 
+/* The processor's name for itself; "unknown" where the system does not say. */
+void api_processor(char name[256]);
 /* JSON about this machine, for run.json: processor, cores, memory, kernel. */
 void api_machine_json(const instar *session, ins_str *out);
 
