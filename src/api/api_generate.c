@@ -86,7 +86,8 @@ static ins_status generate(instar *session, const char *name, const instar_gener
                              .max_tokens = max_tokens,
                              .seed = o->seed,
                              .stop_ids = stops,
-                             .n_stop = n_stops};
+                             .n_stop = n_stops,
+                             .n_ids = m.tokenizer ? ins_tokenizer_vocab_size(m.tokenizer) : 0};
     const int32_t *prompts[1] = {ids.data};
     const int64_t lens[1] = {ids.n};
     if (status == INS_OK)

@@ -17,6 +17,8 @@ typedef struct ins_sampling {
     int64_t n_stop;
     /* Prompt r draws from stream (seed, first_row + r): keeps draws apart when prompts go through in several calls. */
     uint64_t first_row;
+    /* Only ids below it are drawn; 0 = all. Models may have more rows than their tokenizer has tokens. */
+    int64_t n_ids;
 } ins_sampling;
 extern const ins_opt_table ins_sampling_table; /* temperature top_k top_p min_p repetition_penalty max_tokens */
 

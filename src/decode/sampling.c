@@ -156,15 +156,17 @@ static int32_t draw_filtered(ins_sampler *s, const ins_sampling *o, double most,
 ins_status ins_sampler_draw(ins_sampler *s, const ins_sampling *options, const float *logits, const unsigned char *seen,
                             double uniform, int32_t *id, double *logprob, ins_error *err) {
     int64_t likeliest = 0;
-    INS_TRY(prepare(s, options, logits, seen, &likeliest, err));
+    ins_sampler part = *s; /* borrows its memory: the ids that may be drawn */
+    if (options->n_ids > 0 && options->n_ids < s->n_vocab) part.n_vocab = options->n_ids;
+    INS_TRY(prepare(&part, options, logits, seen, &likeliest, err));
     double most = s->heap[likeliest].logit;
-    bool filtered = (options->top_k > 0 && options->top_k < s->n_vocab) || options->top_p < 1 || options->min_p > 0;
+    bool filtered = (options->top_k > 0 && options->top_k < part.n_vocab) || options->top_p < 1 || options->min_p > 0;
     if (options->temperature <= 0)
         *id = (int32_t)likeliest;
     else if (filtered)
-        *id = draw_filtered(s, options, most, uniform);
+        *id = draw_filtered(&part, options, most, uniform);
     else
-        *id = draw_all(s, most, uniform);
+        *id = draw_all(&part, most, uniform);
     *logprob = (double)logits[*id] - ins_log_sum_exp(logits, s->n_vocab);
     return INS_OK;
 }

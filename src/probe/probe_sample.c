@@ -85,6 +85,7 @@ static ins_status sample_run(void *state, const ins_probe_context *c, const ins_
     sampling.seed = c->seed;
     sampling.stop_ids = stops;
     sampling.n_stop = ins_prompt_stops(c->tokenizer, stops);
+    sampling.n_ids = ins_tokenizer_vocab_size(c->tokenizer);
     INS_TRY(ins_decoder_new(c->model, at->weights, c->compute, 1, limit > 0 && limit < 512 ? limit : 512, c->pool,
                             &decoder, err));
     ins_status status = INS_OK;

@@ -168,6 +168,7 @@ static ins_status generate_block(const ins_stage_context *c, const ins_model_use
     sampling.first_row = (uint64_t)first; /* draws belong to the prompt, not to the block it is in */
     sampling.stop_ids = stops;
     sampling.n_stop = ins_prompt_stops(use->tokenizer, stops);
+    sampling.n_ids = ins_tokenizer_vocab_size(use->tokenizer);
     for (int64_t i = 0; i < n && status == INS_OK; i++) {
         status = ins_prompt_encode(use->tokenizer, ins_tokenizer_eos(use->tokenizer), list->items[first + i], o->chat,
                                    &ids[i], err);

@@ -107,6 +107,26 @@ static void test_repetition_penalty(void **state) {
     expect(&o, seen, p);
 }
 
+/* Rows past the tokenizer's ids are never drawn, whichever way. */
+static void test_fewer_ids(void **state) {
+    (void)state;
+    ins_sampling o = plain;
+    o.n_ids = 3;
+    const double three[V] = {0.1, 0.4, 0.01, 0, 0, 0};
+    expect(&o, NULL, three);
+    o.top_k = 5;
+    expect(&o, NULL, three);
+    o.top_k = 0;
+    o.top_p = 0.5;
+    expect(&o, NULL, (const double[V]){0, 1, 0, 0, 0, 0});
+    o.top_p = 1;
+    o.temperature = 0;
+    o.n_ids = 1;
+    expect(&o, NULL, (const double[V]){1, 0, 0, 0, 0, 0});
+    o.n_ids = V + 100;
+    expect(&o, NULL, (const double[V]){0, 1, 0, 0, 0, 0});
+}
+
 static void test_not_finite(void **state) {
     (void)state;
     ins_sampler s;
@@ -143,10 +163,9 @@ static void test_options(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plain),      cmocka_unit_test(test_temperature),
-        cmocka_unit_test(test_top_k),      cmocka_unit_test(test_top_p),
-        cmocka_unit_test(test_min_p),      cmocka_unit_test(test_repetition_penalty),
-        cmocka_unit_test(test_not_finite), cmocka_unit_test(test_options),
+        cmocka_unit_test(test_plain),     cmocka_unit_test(test_temperature), cmocka_unit_test(test_top_k),
+        cmocka_unit_test(test_top_p),     cmocka_unit_test(test_min_p),       cmocka_unit_test(test_repetition_penalty),
+        cmocka_unit_test(test_fewer_ids), cmocka_unit_test(test_not_finite),  cmocka_unit_test(test_options),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

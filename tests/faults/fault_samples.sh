@@ -27,6 +27,14 @@ run "as JSON" generate runs/tiny:base --prompt a --max-tokens 100 --temperature 
 expect_exit 0
 iconv -f UTF-8 -t UTF-8 out.txt >iconv.txt 2>&1 || fail "the JSON is not UTF-8"
 
+# A model with more rows than the tokenizer has tokens: the rows past them are never drawn.
+run "more rows than tokens" run tiny.yaml --dir padded --set stages.tokens.tokenizer=byte --set stages.base.steps=4 \
+    --set stages.base.model.vocab=400 --set 'stages.samples.sampling={max_tokens: 100, temperature: 3}' \
+    --set 'stages.base.probes.1.sampling={max_tokens: 100, temperature: 3}'
+expect_exit 0
+run "more rows, from outside" generate padded:base --prompt a --max-tokens 200 --temperature 5 --json
+expect_exit 0
+
 # Imported from the cache into another run's store.
 run "imported" run tiny.yaml --dir other --json --set stages.tokens.tokenizer=byte --set stages.base.steps=4 \
     --set 'stages.samples.prompts=[a, b, c]' --set 'stages.samples.sampling={max_tokens: 100, temperature: 3}' \
