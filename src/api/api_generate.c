@@ -7,9 +7,11 @@
 static ins_status make_prompt(const api_model *m, const instar_generate_options *o, ins_ids *ids, ins_error *err) {
     json_t *list = NULL;
     if (o->ids) {
-        INS_TRY(ins_json_read_text(o->ids, strlen(o->ids), "--ids", &list, err));
+        INS_TRY(api_ids_json(o->ids, &list, err));
         ins_status status = api_parse_ids(list, ins_model_get_options(m->model)->vocab, ids, err);
         json_decref(list);
+        if (status == INS_OK && ids->n == 0)
+            status = INS_FAIL(err, INS_USAGE, "--ids must be of one token at least, such as [1]");
         return status;
     }
     const char *prompt = o->prompt ? o->prompt : "";

@@ -41,6 +41,21 @@ static ins_status no_such_stage(const char *name, const char *folder, ins_error 
     return INS_MODEL;
 }
 
+/* A folder that holds one half of a model is a model that lacks the other. */
+static ins_status check_parts(const char *name, const char *folder, ins_error *err) {
+    static const char *const parts[] = {"config.json", "model.safetensors"};
+    char path[PATH_MAX];
+    bool there[2];
+    for (int i = 0; i < 2; i++) {
+        INS_TRY(ins_path_join(folder, parts[i], path, sizeof path, err));
+        there[i] = ins_file_exists(path);
+    }
+    if (there[0] == there[1]) return INS_OK;
+    INS_FAIL(err, INS_MODEL, "the model '%s' has no %s", name, parts[there[0] ? 1 : 0]);
+    ins_error_hint(err, "a model is a folder with config.json and model.safetensors: copy or export it again");
+    return INS_MODEL;
+}
+
 ins_status api_resolve(const char *name, bool for_model, const ins_log *log, char path[PATH_MAX], ins_error *err) {
     int64_t step = -1;
     char folder[PATH_MAX];
@@ -63,6 +78,7 @@ ins_status api_resolve(const char *name, bool for_model, const ins_log *log, cha
         ins_error_hint(err, "give a Hugging Face folder");
         return INS_MODEL;
     }
+    INS_TRY(check_parts(name, folder, err));
     ins_stage_input input = {.ref = name, .kind = "", .dir = folder, .key = ""};
     return ins_stage_model_dir(&input, step, log, path, PATH_MAX, NULL, err);
 }
@@ -93,11 +109,20 @@ instar_status instar_model_path(instar *session, const char *model, char **path)
     return api_give(session, &out, path);
 }
 
+ins_status api_ids_json(const char *text, json_t **out, ins_error *err) {
+    ins_error why = {0};
+    ins_status status = ins_json_read_text(text, strlen(text), "--ids", out, &why);
+    if (status == INS_OK) return INS_OK;
+    if (status != INS_NOMEM) status = INS_USAGE;
+    INS_FAIL(err, status, "%s", why.text);
+    ins_error_hint(err, "token ids are JSON, such as '[1,2,3]'");
+    return status;
+}
+
 ins_status api_parse_ids(const json_t *list, int64_t vocab, ins_ids *out, ins_error *err) {
     size_t i;
     json_t *item;
-    if (!json_is_array(list) || json_array_size(list) == 0)
-        return INS_FAIL(err, INS_USAGE, "token ids must be a list like [1,2,3]");
+    if (!json_is_array(list)) return INS_FAIL(err, INS_USAGE, "token ids must be a list like [1,2,3]");
     json_array_foreach(list, i, item) {
         json_int_t id = json_integer_value(item);
         if (!json_is_integer(item) || id < 0 || (vocab > 0 && id >= vocab))
@@ -126,7 +151,7 @@ static void rows_free(id_rows *r) {
 static ins_status rows_parse(const char *text, int64_t vocab, id_rows *r, ins_error *err) {
     json_t *value = NULL, *row;
     size_t i;
-    INS_TRY(ins_json_read_text(text, strlen(text), "--ids", &value, err));
+    INS_TRY(api_ids_json(text, &value, err));
     ins_status status = INS_OK;
     if (!json_is_array(value) || json_array_size(value) == 0)
         status = INS_FAIL(err, INS_USAGE, "--ids must be a list of lists like [[1,2],[3]]");
@@ -139,6 +164,8 @@ static ins_status rows_parse(const char *text, int64_t vocab, id_rows *r, ins_er
     json_array_foreach(value, i, row) {
         if (status != INS_OK) break;
         status = api_parse_ids(row, vocab, &r->rows[i], err);
+        if (status == INS_OK && r->rows[i].n == 0)
+            status = INS_FAIL(err, INS_USAGE, "row %zu of --ids is empty: it must be of one token at least", i + 1);
         r->ids[i] = r->rows[i].data;
         r->lens[i] = r->rows[i].n;
     }

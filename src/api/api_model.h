@@ -17,6 +17,8 @@ ins_status api_model_open(instar *session, const char *name, bool need_tokenizer
 void api_model_close(api_model *m);
 
 /* JSON list of ids, each below vocab (0 = unchecked). */
+/* The JSON of --ids; what is none is an error of usage. *out is a new reference. */
+ins_status api_ids_json(const char *text, json_t **out, ins_error *err);
 ins_status api_parse_ids(const json_t *list, int64_t vocab, ins_ids *out, ins_error *err);
 
 #endif
