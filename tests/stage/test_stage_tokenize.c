@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include "data/shard.h"
+#include "decode/prompt.h"
 #include "stage/stage_run.h"
 #include "text/tokenizer.h"
 
@@ -141,6 +142,36 @@ static void test_other_kinds(void **state) {
     assert_true(run_metric(kit, 0, "tokens/near.train.bytes_per_token") < 2);
 }
 
+/* Ids of a prompt, plain and as a message; where texts end; the text as a reader gets it. */
+static void test_prompts(void **state) {
+    run_kit *kit = *state;
+    ins_tokenizer *tok = NULL;
+    ins_ids plain = {0}, chat = {0};
+    int32_t stops[INS_PROMPT_STOPS];
+    assert_ok(ins_tokenizer_load(run_dir(kit, "tokens"), &tok, NULL));
+    int32_t eos = ins_tokenizer_eos(tok);
+    assert_ok(ins_prompt_encode(tok, eos, "The cat", false, &plain, NULL));
+    assert_ok(ins_prompt_encode(tok, -1, "The cat", true, &chat, NULL));
+    assert_int_equal(plain.data[0], eos);
+    assert_int_equal(chat.data[0], ins_tokenizer_find(tok, "<|im_start|>"));
+    assert_true(chat.n > plain.n);
+    assert_int_equal(ins_prompt_stops(tok, stops), 2);
+    assert_int_equal(stops[0], eos);
+    assert_int_equal(stops[1], ins_tokenizer_find(tok, "<|im_end|>"));
+    for (int own_line = 0; own_line < 2; own_line++) {
+        ins_generated generated = {.ids = {plain.data + 1, plain.n - 1, plain.n - 1}};
+        ins_str text = {0};
+        const char *written = NULL;
+        assert_ok(ins_prompt_show(tok, "Say:", own_line, &generated, &text, &written, NULL));
+        assert_string_equal(text.data, own_line ? "Say:\nThe cat" : "Say:The cat");
+        assert_string_equal(written, "The cat");
+        ins_str_free(&text);
+    }
+    ins_ids_free(&plain);
+    ins_ids_free(&chat);
+    ins_tokenizer_free(tok);
+}
+
 static void test_plan(void **state) {
     run_kit *kit = *state;
     const ins_stage *stage = (const ins_stage *)ins_component_find(&ins_family_stage, "tokenize");
@@ -163,6 +194,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_threads), cmocka_unit_test(test_text_comes_back), cmocka_unit_test(test_chat_mask),
         cmocka_unit_test(test_restart), cmocka_unit_test(test_other_kinds),     cmocka_unit_test(test_plan),
+        cmocka_unit_test(test_prompts),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
