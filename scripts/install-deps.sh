@@ -10,7 +10,7 @@ set -eu
 # manual pages, apt's own download helpers (apt-utils, certificates), xz for the size that a claim is compared with.
 packages="gcc libc6-dev make cmake ninja-build pkg-config
  libfyaml-dev libjansson-dev libsqlite3-dev libxxhash-dev libzstd-dev zlib1g-dev liblzma-dev libutf8proc-dev libssl-dev
- libdnnl-dev libopenblas-dev libcmocka-dev libjs-chart.js
+ libdnnl-dev libcmocka-dev libjs-chart.js
  apt-utils mandoc xz-utils ca-certificates"
 [ "${1:-}" = lint ] && packages="$packages clang clang-format cppcheck shellcheck git"
 
