@@ -4,7 +4,7 @@ PREFIX  ?= /usr/local
 JOBS    ?= $(shell nproc)
 CTEST    = ctest --output-on-failure -j $(JOBS)
 
-.PHONY: all deps demo test test-long test-asan test-tsan bench lint layers fmt docs install clean
+.PHONY: all deps demo test test-long test-asan test-tsan fuzz bench lint layers fmt docs install clean
 
 # The program and the library, without the tests.
 all: $(BUILD)/build.ninja
@@ -43,6 +43,10 @@ test-tsan: deps
 	@cmake --build build-tsan -j $(JOBS) --target tests-threads
 	@$(CTEST) --test-dir build-tsan -L threads -LE 'long|timing'
 
+# The readers of files from outside, a minute each.
+fuzz:
+	@sh scripts/fuzz.sh
+
 bench: $(BUILD)/build.ninja
 	@cmake --build $(BUILD) -j $(JOBS) --target bench_kernels instar-bin
 	@$(BUILD)/bench_kernels
@@ -68,4 +72,4 @@ install:
 	@cmake --install $(BUILD) --prefix $(PREFIX)
 
 clean:
-	@rm -rf $(BUILD) build-debug build-asan build-tsan
+	@rm -rf $(BUILD) build-debug build-asan build-tsan build-fuzz
