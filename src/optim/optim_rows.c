@@ -21,3 +21,16 @@ bool ins_row_range_next(const ins_params *params, int64_t *at, ins_row_range *ou
                            .lr_scale = first->lr_scale};
     return true;
 }
+
+bool ins_update_range_next(const ins_update *u, int64_t *at, ins_row_range *out) {
+    bool all = u->begin == 0 && u->end == 0;
+    while (ins_row_range_next(u->params, at, out)) {
+        int64_t end = out->offset + out->count;
+        if (all) return true;
+        if (out->offset < u->begin) out->offset = u->begin;
+        if (end > u->end) end = u->end;
+        out->count = end - out->offset;
+        if (out->count > 0) return true;
+    }
+    return false;
+}

@@ -55,10 +55,11 @@ static void adamw_update(const void *options, const ins_update *u) {
         .grad_scale = u->grad_scale,
     };
     ins_row_range range;
-    for (int64_t at = 0; ins_row_range_next(u->params, &at, &range);) {
+    for (int64_t at = 0; ins_update_range_next(u, &at, &range);) {
         args.n = range.count;
         args.p = u->weights + range.offset;
         args.g = u->grads + range.offset;
+        args.p_bf16 = ins_update_bf16(u, range.offset);
         args.m = u->slots[0] + range.offset;
         args.v = u->slots[1] + range.offset;
         args.lr = u->lr * range.lr_scale;

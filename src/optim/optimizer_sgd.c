@@ -43,10 +43,11 @@ static void sgd_update(const void *options, const ins_update *u) {
     const sgd_options *o = options;
     ins_sgd_args args = {.momentum = o->momentum, .nesterov = o->nesterov, .grad_scale = u->grad_scale};
     ins_row_range range;
-    for (int64_t at = 0; ins_row_range_next(u->params, &at, &range);) {
+    for (int64_t at = 0; ins_update_range_next(u, &at, &range);) {
         args.n = range.count;
         args.p = u->weights + range.offset;
         args.g = u->grads + range.offset;
+        args.p_bf16 = ins_update_bf16(u, range.offset);
         args.buf = o->momentum > 0 ? u->slots[0] + range.offset : NULL;
         args.lr = u->lr * range.lr_scale;
         args.weight_decay = range.decay ? o->weight_decay : 0;

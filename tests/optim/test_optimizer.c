@@ -36,6 +36,8 @@ static ins_params *make_params(void) {
 typedef struct world {
     ins_params *params;
     float *w, *g, *slots[2];
+    uint16_t *bf16;
+    int64_t begin, end;
     ins_pool *pool;
     const ins_optimizer *optimizer;
     void *options;
@@ -84,6 +86,9 @@ static void take_step(world *x, int64_t step, double lr, double scale) {
                           .lr = lr,
                           .grad_scale = scale,
                           .step = step,
+                          .begin = x->begin,
+                          .end = x->end,
+                          .weights_bf16 = x->bf16,
                           .pool = x->pool};
     x->optimizer->update(x->options, &u);
 }
@@ -196,6 +201,37 @@ static void test_untouched(void **state) {
     }
 }
 
+/* Parts of the slab, cut anywhere, give the bits of the whole; the bf16 copy follows rows that are not frozen. */
+static void test_parts(void **state) {
+    (void)state;
+    static const char *const names[] = {"adamw", "sgd"};
+    static const int64_t cuts[] = {0, 1, 777, 38227, 38230, 38300, 38400};
+    for (int i = 0; i < 2; i++) {
+        world whole = make(names[i], "{}", 2), parts = make(names[i], "{}", 2);
+        static uint16_t copy[2][MAX];
+        memset(copy, 0x11, sizeof copy);
+        int64_t count = whole.params->slab_count;
+        whole.bf16 = copy[0];
+        take_step(&whole, 1, 0.1, 0.5);
+        parts.bf16 = copy[1];
+        for (size_t k = 0; k < sizeof cuts / sizeof *cuts; k++) {
+            parts.begin = cuts[k] < count ? cuts[k] : count;
+            parts.end = k + 1 < sizeof cuts / sizeof *cuts && cuts[k + 1] < count ? cuts[k + 1] : count;
+            if (parts.begin < parts.end) take_step(&parts, 1, 0.1, 0.5);
+        }
+        assert_memory_equal(whole.w, parts.w, (size_t)count * sizeof(float));
+        assert_memory_equal(whole.slots[0], parts.slots[0], (size_t)count * sizeof(float));
+        assert_memory_equal(copy[0], copy[1], sizeof copy[0]);
+        for (int64_t row = 0; row < N_ROWS; row++) {
+            const ins_param *p = &whole.params->rows[row];
+            for (int64_t at = p->offset; at < p->offset + p->count; at++)
+                assert_int_equal(copy[0][at], p->frozen ? 0x1111 : ins_f32_to_bf16(whole.w[at]));
+        }
+        drop(&whole);
+        drop(&parts);
+    }
+}
+
 static void test_grad_norm(void **state) {
     (void)state;
     world x = make("adamw", "{}", 2);
@@ -266,7 +302,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_adamw),     cmocka_unit_test(test_sgd),       cmocka_unit_test(test_threads),
         cmocka_unit_test(test_untouched), cmocka_unit_test(test_grad_norm), cmocka_unit_test(test_ema),
-        cmocka_unit_test(test_options),
+        cmocka_unit_test(test_options),   cmocka_unit_test(test_parts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
