@@ -16,6 +16,11 @@ typedef struct exec_step {
     double seconds;   /* of the last profiled run */
 } exec_step;
 
+/* Output `index` of the watcher's list is final after this step. */
+typedef struct exec_final {
+    int64_t step, index; /* step n_steps: after the copies at the end */
+} exec_final;
+
 struct ins_exec {
     const ins_plan *plan;
     ins_pool *pool;
@@ -32,7 +37,13 @@ struct ins_exec {
     bool profile;
     bool profiled; /* the steps hold the seconds of a run */
     ins_arena *lists;
+    ins_exec_watcher watcher;
+    exec_final *finals; /* by step */
+    int64_t n_finals;
 };
+
+/* Tell the watcher what is final after a step. *at: the next entry of finals, 0 when a run begins. */
+void ins_exec_tell(const ins_exec *exec, int64_t step, int64_t *at);
 
 /* One run with the wanted extras. */
 ins_status ins_exec_run_steps(ins_exec *exec, bool checked, ins_error *err);

@@ -75,14 +75,17 @@ static ins_status run_step(ins_exec *exec, exec_step *step, ins_error *err) {
 ins_status ins_exec_run_steps(ins_exec *exec, bool checked, ins_error *err) {
     if (exec->n_unbound) INS_TRY(complete_bindings(exec, err));
     if (checked) INS_TRY(check_leaves(exec, err));
+    int64_t told = 0;
     for (int64_t i = 0; i < exec->n_steps; i++) {
         exec_step *step = &exec->steps[i];
         double start = exec->profile ? ins_now() : 0;
         INS_TRY(run_step(exec, step, err));
         if (exec->profile) step->seconds = ins_now() - start;
         if (checked) INS_TRY(check_step(exec, step, err));
+        if (exec->watcher.ready) ins_exec_tell(exec, i, &told);
     }
     for (int64_t i = 0; i < exec->n_copies; i++) copy(exec, &exec->copies[i]);
+    if (exec->watcher.ready) ins_exec_tell(exec, exec->n_steps, &told);
     if (exec->profile) exec->profiled = true;
     return INS_OK;
 }

@@ -80,6 +80,19 @@ ins_status ins_exec_run(ins_exec *exec, ins_error *err);
 /* Same, checking every float output: INS_NUMERIC names the first op that made a non-finite value, and its scope. */
 ins_status ins_exec_run_checked(ins_exec *exec, ins_error *err);
 
+/* Somebody who wants outputs before the run is over (gradients that go to other processes). Both functions are called
+ * on the thread of the run, between ops: `ready` once a run for each watched output, when its memory will not be
+ * written again in this run; `tick` after every op. */
+typedef struct ins_exec_watcher {
+    void (*ready)(void *arg, int64_t index); /* of the list of outputs */
+    void (*tick)(void *arg);
+    void *arg;
+} ins_exec_watcher;
+/* outputs: names; NULL entries and names that the graph does not have are never ready. n 0 = watch no more. Allocates:
+ * before the first run. */
+ins_status ins_exec_watch(ins_exec *exec, const char *const *outputs, int64_t n, const ins_exec_watcher *watcher,
+                          ins_error *err);
+
 /* Seconds per op name of the last profiled run, largest first; for `instar bench` and reports. */
 void ins_exec_profile(ins_exec *exec, bool on);
 void ins_exec_profile_dump(const ins_exec *exec, ins_str *out);
