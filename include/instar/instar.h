@@ -177,10 +177,17 @@ typedef struct instar_doctor_options {
 INSTAR_API instar_status instar_doctor(instar *session, const instar_doctor_options *options, instar_format format,
                                        char **text);
 
-/* Training speed on a fixed configuration, 'A' to 'D', against the machine's bound. dtype "f32" or "bf16"; steps 0
- * = 20. */
-INSTAR_API instar_status instar_bench_train(instar *session, char config, const char *dtype, int64_t steps,
-                                            instar_format format, char **text);
+typedef struct instar_bench_options {
+    const char *model;  /* "gpt2"; NULL = that */
+    const char *config; /* shape of gpt2, "A" to "D"; NULL = "D" */
+    const char *dtype;  /* of matrix products: "f32", "bf16" or "auto" (what trains faster here); NULL = "f32" */
+    int64_t steps;      /* timed; 0 = 20 */
+    int64_t rounds;     /* between which the machine is probed; 0 = 5 */
+} instar_bench_options;
+/* Training speed on a fixed configuration, against the bound of this machine, probed before, between and after the
+ * rounds of steps. Warns (message callback) when the machine changed its speed meanwhile. */
+INSTAR_API instar_status instar_bench_train(instar *session, const instar_bench_options *options, instar_format format,
+                                            char **text);
 
 /* ---- models: a Hugging Face folder, a checkpoint folder, RUN:STAGE or RUN:STAGE@STEP ---- */
 

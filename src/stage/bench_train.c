@@ -1,210 +1,174 @@
-/* Training speed on fixed configurations: see bench_train.h. */
+/* Training speed on fixed shapes: see bench_train.h. */
 #include "stage/bench_train.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
-#include "base/file.h"
 #include "base/mem.h"
-#include "base/rng.h"
 #include "kernel/probe_machine.h"
-#include "objective/train_graph.h"
-#include "optim/optim.h"
 
-typedef struct bench_config {
-    char name;
-    int64_t layers, width, heads, vocab, positions, rows, cols;
-} bench_config;
-static const bench_config configs[] = {
-    {'A', 12, 768, 12, 50304, 1024, 4, 64},
-    {'B', 12, 768, 12, 50304, 1024, 4, 256},
-    {'C', 6, 384, 6, 8192, 256, 8, 256},
-    {'D', 4, 256, 4, 4096, 256, 16, 256},
-};
-
-typedef struct bench_run {
-    const bench_config *config;
-    ins_arena *arena;
-    ins_model *model;
-    ins_opt_component objective, optimizer;
-    float *weights, *grads, **slots;
-    ins_batch *batch;
-    ins_train_graph *graph;
-    double *ms;
-} bench_run;
-
-static ins_status parse_component(bench_run *b, const ins_family *family, const char *text, ins_opt_component *out,
-                                  ins_error *err) {
-    ins_diag diag = {0};
-    ins_pos nowhere = {0};
-    bool fine = ins_component_parse(family, NULL, text, NULL, nowhere, b->arena, out, &diag);
-    ins_diag_free(&diag);
-    return fine && out->desc ? INS_OK : INS_FAIL(err, INS_BUG, "bench: component %s", text);
-}
-
-static bool put_int(bench_run *b, ins_node *map, const char *key, int64_t value) {
-    char text[32];
-    snprintf(text, sizeof text, "%lld", (long long)value);
-    return ins_node_put(b->arena, map, key, ins_node_scalar(b->arena, text, false, (ins_pos){0}));
-}
-
-static ins_status make_model(bench_run *b, ins_error *err) {
-    const bench_config *c = b->config;
-    ins_node *map = ins_node_new(b->arena, INS_NODE_MAP, (ins_pos){0});
-    bool fine = map && ins_node_put(b->arena, map, "preset", ins_node_scalar(b->arena, "gpt2", false, (ins_pos){0})) &&
-                put_int(b, map, "layers", c->layers) && put_int(b, map, "width", c->width) &&
-                put_int(b, map, "heads", c->heads) && put_int(b, map, "vocab", c->vocab) &&
-                put_int(b, map, "max_positions", c->positions) && put_int(b, map, "dropout", 0);
-    ins_diag diag = {0};
-    ins_model_options options;
-    if (fine) fine = ins_model_options_parse(map, c->vocab, &options, b->arena, &diag);
-    if (!fine && err && diag.n > 0) *err = diag.items[0];
-    ins_diag_free(&diag);
-    if (!fine) return INS_BUG;
-    return ins_model_new(&options, &b->model, err);
-}
-
-static ins_status fill_batch(bench_run *b, ins_error *err) {
-    const bench_config *c = b->config;
-    INS_TRY(ins_batch_new(c->rows, c->cols, &b->batch, err));
-    ins_rng rng = ins_rng_start(ins_rng_derive(1, "bench", 0), 0);
-    for (int64_t i = 0; i < c->rows * c->cols; i++) {
-        b->batch->ids[i] = (int32_t)ins_rng_below(&rng, (uint64_t)c->vocab);
-        b->batch->targets[i] = (int32_t)ins_rng_below(&rng, (uint64_t)c->vocab);
-        b->batch->weights[i] = 1;
-        b->batch->positions[i] = (int32_t)(i % c->cols);
-        b->batch->segments[i] = 1;
-    }
-    b->batch->n_targets = b->batch->n_tokens = c->rows * c->cols;
-    ins_batch_spans(b->batch, INS_SPAN_CAUSAL, true);
-    return INS_OK;
-}
-
-static ins_status make_run(bench_run *b, ins_dtype dtype, int64_t steps, ins_pool *pool, ins_error *err) {
-    b->arena = ins_arena_new(0);
-    b->ms = ins_calloc((size_t)steps, sizeof *b->ms);
-    if (!b->arena || !b->ms) return INS_FAIL(err, INS_NOMEM, "no memory for the benchmark");
-    INS_TRY(parse_component(b, &ins_family_objective, "clm", &b->objective, err));
-    INS_TRY(parse_component(b, &ins_family_optimizer, "adamw", &b->optimizer, err));
-    INS_TRY(make_model(b, err));
-    const ins_params *params = ins_model_params(b->model);
-    const ins_optimizer *optimizer = (const ins_optimizer *)b->optimizer.desc;
-    INS_TRY(ins_slab_new(params, &b->weights, err));
-    INS_TRY(ins_slab_new(params, &b->grads, err));
-    b->slots = ins_calloc((size_t)optimizer->n_slots, sizeof *b->slots);
-    if (!b->slots) return INS_FAIL(err, INS_NOMEM, "no memory for the benchmark");
-    for (int i = 0; i < optimizer->n_slots; i++) INS_TRY(ins_slab_new(params, &b->slots[i], err));
-    INS_TRY(ins_model_init(b->model, 1, b->weights, pool, err));
-    INS_TRY(fill_batch(b, err));
-    ins_train_graph_config config = {.model = b->model,
-                                     .objective = &b->objective,
-                                     .compute = dtype,
-                                     .n_rows = b->config->rows,
-                                     .n_cols = b->config->cols,
-                                     .weights = b->weights,
-                                     .grads = b->grads,
-                                     .pool = pool};
-    return ins_train_graph_new(&config, &b->graph, err);
-}
-
-static void free_run(bench_run *b) {
-    ins_train_graph_free(b->graph);
-    ins_batch_free(b->batch);
-    if (b->model) {
-        const ins_params *params = ins_model_params(b->model);
-        const ins_optimizer *optimizer = (const ins_optimizer *)b->optimizer.desc;
-        for (int i = 0; b->slots && i < optimizer->n_slots; i++) ins_slab_free(params, b->slots[i]);
-        ins_slab_free(params, b->weights);
-        ins_slab_free(params, b->grads);
-    }
-    ins_free(b->slots);
-    ins_free(b->ms);
-    ins_model_free(b->model);
-    ins_arena_free(b->arena);
-}
-
-static ins_status one_step(bench_run *b, int64_t step, ins_pool *pool, double *ms, ins_error *err) {
-    double started = ins_now();
-    INS_TRY(ins_train_graph_run(b->graph, b->batch, 1.0 / (double)b->batch->n_targets, NULL, false, NULL, err));
-    ins_update update = {.params = ins_model_params(b->model),
-                         .weights = b->weights,
-                         .grads = b->grads,
-                         .slots = b->slots,
-                         .lr = 1e-4,
-                         .grad_scale = 1,
-                         .step = step + 1,
-                         .pool = pool};
-    ((const ins_optimizer *)b->optimizer.desc)->update(b->optimizer.options, &update);
-    *ms = 1e3 * (ins_now() - started);
-    return INS_OK;
-}
+enum { WARMUP = 2 };
 
 static int compare_doubles(const void *x, const void *y) {
     double left = *(const double *)x, right = *(const double *)y;
     return left < right ? -1 : left > right;
 }
 
-/* P: FLOP = 6 (12 L C^2 + V C) tokens + 12 L C T tokens (attention in full); bytes as in bench_train.h. */
-static void fill_bound(const bench_config *c, ins_bench_result *out) {
-    double tokens = (double)(c->rows * c->cols), width = (double)c->width, layers = (double)c->layers;
-    double matmul = 6 * (12 * layers * width * width + (double)c->vocab * width) * tokens;
-    double attention = 12 * layers * width * (double)c->cols * tokens;
-    double n_params = 12 * layers * width * width + ((double)c->vocab + (double)c->positions) * width;
-    double element = out->dtype == INS_DTYPE_BF16 ? 2 : 4;
-    double activations = 2 * element * (32 * width * layers + 5 * (double)c->vocab) * tokens;
-    double bytes = (out->dtype == INS_DTYPE_BF16 ? 30 : 28) * n_params + activations;
-    out->bound_ms = 1e3 * ((matmul + attention) / (out->peak_gflops * 1e9) + bytes / (out->update_gbs * 1e9));
-    out->ratio = out->ms_median / out->bound_ms;
-    out->gflops = (matmul + attention) / (out->ms_median * 1e6);
-    out->tokens_per_s = tokens / (out->ms_median * 1e-3);
+ins_bench_spread ins_bench_spread_of(double *values, int64_t n) {
+    qsort(values, (size_t)n, sizeof *values, compare_doubles);
+    double median = n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
+    return (ins_bench_spread){values[0], median, values[n - 1]};
 }
 
-static ins_status measure(bench_run *b, int64_t steps, ins_pool *pool, ins_str *profile, ins_bench_result *out,
-                          ins_error *err) {
-    double warm = 0;
-    INS_TRY(one_step(b, 0, pool, &out->first_step_ms, err));
-    INS_TRY(one_step(b, 1, pool, &warm, err));
-    uint64_t before = ins_mem_get_stats().n_allocs;
-    for (int64_t i = 0; i < steps; i++) INS_TRY(one_step(b, i + 2, pool, &b->ms[i], err));
-    out->steady_allocs = ins_mem_get_stats().n_allocs - before;
-    if (profile) {
-        ins_exec_profile(ins_train_graph_exec(b->graph), true);
-        INS_TRY(one_step(b, steps + 2, pool, &warm, err));
-        ins_exec_profile_dump(ins_train_graph_exec(b->graph), profile);
+ins_bench_probe ins_bench_probe_now(ins_dtype dtype, ins_pool *pool) {
+    return (ins_bench_probe){ins_probe_flops(dtype, pool), ins_probe_read_bandwidth(pool),
+                             ins_probe_update_bandwidth(pool)};
+}
+
+/* ---- memory of this process ---- */
+
+/* Forget the peak so far (Linux; elsewhere it stays what it was). */
+static void reset_peak_memory(void) {
+    int file = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
+    if (file < 0) return;
+    ssize_t ignored = write(file, "5", 1);
+    (void)ignored;
+    close(file);
+}
+
+static int64_t peak_memory(void) {
+    char line[256];
+    long long kib = 0;
+    FILE *file = fopen("/proc/self/status", "re");
+    while (file && fgets(line, sizeof line, file))
+        if (sscanf(line, "VmHWM: %lld kB", &kib) == 1) break;
+    if (file) fclose(file);
+    struct rusage usage;
+    if (kib == 0 && getrusage(RUSAGE_SELF, &usage) == 0) kib = (long long)usage.ru_maxrss;
+    return (int64_t)kib * 1024;
+}
+
+static uint64_t page_faults(void) {
+    struct rusage usage;
+    return getrusage(RUSAGE_SELF, &usage) == 0 ? (uint64_t)(usage.ru_minflt + usage.ru_majflt) : 0;
+}
+
+/* ---- measuring ---- */
+
+typedef struct timing {
+    ins_bench_run run;
+    ins_bench_probe probes[INS_BENCH_MAX_ROUNDS + 1];
+    double *ms, *update_ms; /* [steps], rounds one after the other */
+} timing;
+
+static double bound_ms(const ins_bench_work *work, double flops, double update) {
+    return 1e3 * (work->flop / flops + work->bytes / update);
+}
+
+static ins_status time_round(timing *t, int64_t first, int64_t last, ins_bench_result *out, ins_error *err) {
+    uint64_t allocs = ins_mem_get_stats().n_allocs, faults = page_faults();
+    for (int64_t i = first; i < last; i++) {
+        INS_TRY(ins_bench_run_step(&t->run, &t->ms[i], err));
+        t->update_ms[i] = 1e3 * t->run.update_seconds;
     }
-    qsort(b->ms, (size_t)steps, sizeof *b->ms, compare_doubles);
-    out->ms_min = b->ms[0];
-    out->ms_median = b->ms[steps / 2];
-    out->ms_max = b->ms[steps - 1];
+    out->steady_allocs += ins_mem_get_stats().n_allocs - allocs;
+    out->steady_faults += page_faults() - faults;
     return INS_OK;
 }
 
-ins_status ins_bench_train(char config, ins_dtype dtype, int64_t steps, ins_pool *pool, ins_str *profile,
-                           ins_bench_result *out, ins_error *err) {
-    bench_run b = {0};
-    for (size_t i = 0; i < sizeof configs / sizeof configs[0]; i++) {
-        if (configs[i].name == config) b.config = &configs[i];
+/* One probe more than rounds. The first comes before the model takes its memory, and memory is read before the second,
+ * so that the peak is that of training alone. */
+static ins_status measure(timing *t, ins_pool *pool, ins_bench_result *out, ins_error *err) {
+    const ins_bench_shape *shape = t->run.shape;
+    double warm = 0;
+    t->probes[0] = ins_bench_probe_now(out->dtype, pool);
+    reset_peak_memory();
+    INS_TRY(ins_bench_run_new(shape, out->dtype, pool, &t->run, err));
+    INS_TRY(ins_bench_run_step(&t->run, &out->first_step_ms, err));
+    for (int i = 1; i < WARMUP; i++) INS_TRY(ins_bench_run_step(&t->run, &warm, err));
+    for (int64_t round = 0; round < out->n_rounds; round++) {
+        int64_t first = out->steps * round / out->n_rounds, last = out->steps * (round + 1) / out->n_rounds;
+        INS_TRY(time_round(t, first, last, out, err));
+        if (round == 0) out->peak_rss_bytes = peak_memory();
+        t->probes[round + 1] = ins_bench_probe_now(out->dtype, pool);
     }
-    if (!b.config || steps < 1) {
-        INS_FAIL(err, INS_USAGE, "benchmark configuration '%c', %lld steps", config, (long long)steps);
-        ins_error_hint(err, "configurations are A, B, C and D; at least one step");
-        return INS_USAGE;
+    out->arena_bytes = (int64_t)ins_plan_arena_bytes(ins_train_graph_plan(t->run.graph));
+    out->work = ins_bench_run_work(&t->run);
+    return INS_OK;
+}
+
+static ins_status profile_step(timing *t, ins_str *profile, ins_error *err) {
+    double ms = 0;
+    ins_exec_profile(ins_train_graph_exec(t->run.graph), true);
+    INS_TRY(ins_bench_run_step(&t->run, &ms, err));
+    ins_exec_profile_dump(ins_train_graph_exec(t->run.graph), profile);
+    return INS_OK;
+}
+
+static ins_bench_spread probe_spread(const timing *t, int64_t n, size_t offset, double unit) {
+    double values[INS_BENCH_MAX_ROUNDS + 1];
+    for (int64_t i = 0; i < n; i++) memcpy(&values[i], (const char *)&t->probes[i] + offset, sizeof values[i]);
+    ins_bench_spread spread = ins_bench_spread_of(values, n);
+    return (ins_bench_spread){spread.min / unit, spread.median / unit, spread.max / unit};
+}
+
+/* The bound that each probe alone gives: what its two rates are worth to this model. */
+static bool is_unsteady(const timing *t, const ins_bench_work *work, int64_t n) {
+    double bounds[INS_BENCH_MAX_ROUNDS + 1];
+    for (int64_t i = 0; i < n; i++) bounds[i] = bound_ms(work, t->probes[i].flops, t->probes[i].update);
+    ins_bench_spread spread = ins_bench_spread_of(bounds, n);
+    return spread.max > (1 + INS_BENCH_UNSTEADY) * spread.min;
+}
+
+static void conclude(timing *t, ins_bench_result *out) {
+    double ratios[INS_BENCH_MAX_ROUNDS];
+    for (int64_t round = 0; round < out->n_rounds; round++) {
+        int64_t first = out->steps * round / out->n_rounds, last = out->steps * (round + 1) / out->n_rounds;
+        const ins_bench_probe *before = &t->probes[round], *after = before + 1;
+        ins_bench_round *r = &out->rounds[round];
+        r->ms = ins_bench_spread_of(t->ms + first, last - first).median;
+        r->bound_ms = bound_ms(&out->work, (before->flops + after->flops) / 2, (before->update + after->update) / 2);
+        ratios[round] = r->ratio = r->ms / r->bound_ms;
     }
-    *out = (ins_bench_result){.config = config, .dtype = dtype, .steps = steps};
-    double peak = ins_probe_flops(dtype, pool), read = ins_probe_read_bandwidth(pool),
-           update = ins_probe_update_bandwidth(pool);
-    ins_status status = make_run(&b, dtype, steps, pool, err);
-    if (status == INS_OK) status = measure(&b, steps, pool, profile, out, err);
-    if (status == INS_OK) {
-        out->peak_gflops = (peak + ins_probe_flops(dtype, pool)) / 2e9;
-        out->read_gbs = (read + ins_probe_read_bandwidth(pool)) / 2e9;
-        out->update_gbs = (update + ins_probe_update_bandwidth(pool)) / 2e9;
-        out->arena_bytes = (int64_t)ins_plan_arena_bytes(ins_train_graph_plan(b.graph));
-        struct rusage usage;
-        if (getrusage(RUSAGE_SELF, &usage) == 0) out->peak_rss_bytes = (int64_t)usage.ru_maxrss * 1024;
-        fill_bound(b.config, out);
-    }
-    free_run(&b);
+    ins_bench_spread ms = ins_bench_spread_of(t->ms, out->steps), ratio = ins_bench_spread_of(ratios, out->n_rounds);
+    out->ms_min = ms.min, out->ms_median = ms.median, out->ms_max = ms.max;
+    out->ratio_min = ratio.min, out->ratio = ratio.median, out->ratio_max = ratio.max;
+    out->update_ms = ins_bench_spread_of(t->update_ms, out->steps).median;
+    out->bound_ms = out->ms_median / out->ratio;
+    int64_t n = out->n_rounds + 1;
+    out->peak_gflops = probe_spread(t, n, offsetof(ins_bench_probe, flops), 1e9);
+    out->read_gbs = probe_spread(t, n, offsetof(ins_bench_probe, read), 1e9);
+    out->update_gbs = probe_spread(t, n, offsetof(ins_bench_probe, update), 1e9);
+    out->unsteady = is_unsteady(t, &out->work, n);
+    out->tokens_per_s = (double)out->work.tokens / (out->ms_median * 1e-3);
+    out->gflops = out->work.flop / (out->ms_median * 1e6);
+}
+
+ins_status ins_bench_train(const ins_bench_options *options, ins_pool *pool, ins_str *profile, ins_bench_result *out,
+                           ins_error *err) {
+    timing t = {0};
+    int64_t steps = options->steps ? options->steps : 20, rounds = options->rounds ? options->rounds : 5;
+    if (steps < 1 || steps > 1000000 || rounds < 1 || rounds > INS_BENCH_MAX_ROUNDS)
+        return INS_FAIL(err, INS_USAGE, "a benchmark has 1 to 1000000 steps in 1 to %d rounds", INS_BENCH_MAX_ROUNDS);
+    INS_TRY(ins_bench_shape_find(options->model, options->config, &t.run.shape, err));
+    *out = (ins_bench_result){.model = t.run.shape->model,
+                              .config = t.run.shape->config,
+                              .dtype = options->dtype,
+                              .steps = steps,
+                              .n_rounds = rounds < steps ? rounds : steps};
+    t.ms = ins_calloc((size_t)steps, sizeof *t.ms);
+    t.update_ms = ins_calloc((size_t)steps, sizeof *t.update_ms);
+    ins_status status = INS_OK;
+    if (!t.ms || !t.update_ms) status = INS_FAIL(err, INS_NOMEM, "no memory for the benchmark");
+    if (status == INS_OK) status = measure(&t, pool, out, err);
+    if (status == INS_OK && profile) status = profile_step(&t, profile, err);
+    if (status == INS_OK) conclude(&t, out);
+    ins_bench_run_free(&t.run);
+    ins_free(t.ms);
+    ins_free(t.update_ms);
     return status;
 }

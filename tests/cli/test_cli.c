@@ -356,25 +356,6 @@ static void test_verify_resume(void **state) {
     json_decref(result);
 }
 
-/* Scripts read these fields: they are all there is. */
-static void test_bench(void **state) {
-    (void)state;
-    static const char *const names[] = {"chip",     "ms",         "tokens_per_s", "gflops", "peak_gflops",
-                                        "read_gbs", "update_gbs", "bound_ms",     "ratio",  "peak_rss_bytes"};
-    json_t *result = must_json("bench train --config D --steps 1 --json");
-    assert_int_equal(json_object_size(result), sizeof names / sizeof names[0]);
-    for (size_t i = 2; i < sizeof names / sizeof names[0]; i++)
-        assert_true(json_number_value(json_object_get(result, names[i])) > 0);
-    assert_true(json_is_string(json_object_get(result, "chip")));
-    const json_t *ms = json_object_get(result, "ms");
-    assert_int_equal(json_object_size(ms), 3);
-    assert_true(json_number_value(json_object_get(ms, "min")) <= json_number_value(json_object_get(ms, "median")) &&
-                json_number_value(json_object_get(ms, "median")) <= json_number_value(json_object_get(ms, "max")));
-    json_decref(result);
-    must("bench train --config E", 2);
-    must("bench train --dtype f16", 2);
-}
-
 static void test_bad_environment(void **state) {
     (void)state;
     char command[1024];
@@ -405,12 +386,17 @@ static void test_bad_environment(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_usage),     cmocka_unit_test(test_check),
-        cmocka_unit_test(test_run),       cmocka_unit_test(test_after_the_run),
-        cmocka_unit_test(test_models),    cmocka_unit_test(test_components),
-        cmocka_unit_test(test_schema),    cmocka_unit_test(test_reference_in_step),
-        cmocka_unit_test(test_interrupt), cmocka_unit_test(test_verify_resume),
-        cmocka_unit_test(test_bench),     cmocka_unit_test(test_bad_environment),
+        cmocka_unit_test(test_usage),
+        cmocka_unit_test(test_check),
+        cmocka_unit_test(test_run),
+        cmocka_unit_test(test_after_the_run),
+        cmocka_unit_test(test_models),
+        cmocka_unit_test(test_components),
+        cmocka_unit_test(test_schema),
+        cmocka_unit_test(test_reference_in_step),
+        cmocka_unit_test(test_interrupt),
+        cmocka_unit_test(test_verify_resume),
+        cmocka_unit_test(test_bad_environment),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

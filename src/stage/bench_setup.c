@@ -1,0 +1,156 @@
+/* The models that benchmarks train: see bench_setup.h. */
+#include "stage/bench_setup.h"
+
+#include <string.h>
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include "format/yaml.h"
+
+static const ins_bench_shape shapes[] = {
+    {"gpt2", 'A', "{preset: gpt2, layers: 12, width: 768, heads: 12, vocab: 50304, max_positions: 1024, dropout: 0}",
+     50304, 4, 64, 12 * 32 * 768},
+    {"gpt2", 'B', "{preset: gpt2, layers: 12, width: 768, heads: 12, vocab: 50304, max_positions: 1024, dropout: 0}",
+     50304, 4, 256, 12 * 32 * 768},
+    {"gpt2", 'C', "{preset: gpt2, layers: 6, width: 384, heads: 6, vocab: 8192, max_positions: 256, dropout: 0}", 8192,
+     8, 256, 6 * 32 * 384},
+    {"gpt2", 'D', "{preset: gpt2, layers: 4, width: 256, heads: 4, vocab: 4096, max_positions: 256, dropout: 0}", 4096,
+     16, 256, 4 * 32 * 256},
+};
+enum { N_SHAPES = sizeof shapes / sizeof shapes[0] };
+
+ins_status ins_bench_shape_find(const char *model, char config, const ins_bench_shape **out, ins_error *err) {
+    if (!model) model = "gpt2";
+    for (int i = 0; i < N_SHAPES; i++) {
+        const ins_bench_shape *shape = &shapes[i];
+        if (strcmp(shape->model, model) != 0 || (shape->config && shape->config != (config ? config : 'D'))) continue;
+        *out = shape;
+        return INS_OK;
+    }
+    ins_str known = {0};
+    for (int i = 0; i < N_SHAPES; i++)
+        if (i == 0 || strcmp(shapes[i].model, shapes[i - 1].model) != 0)
+            ins_str_printf(&known, "%s%s", i ? ", " : "", shapes[i].model);
+    INS_FAIL(err, INS_USAGE, "there is no benchmark of model '%s' with configuration '%c'", model,
+             config ? config : 'D');
+    ins_error_hint(err, "models are %s; configurations are A, B, C and D", known.data ? known.data : "gpt2");
+    ins_str_free(&known);
+    return INS_USAGE;
+}
+
+static ins_status parse_component(ins_bench_run *run, const ins_family *family, const char *text,
+                                  ins_opt_component *out, ins_error *err) {
+    ins_diag diag = {0};
+    ins_pos nowhere = {0};
+    bool fine = ins_component_parse(family, NULL, text, NULL, nowhere, run->arena, out, &diag);
+    ins_diag_free(&diag);
+    return fine && out->desc ? INS_OK : INS_FAIL(err, INS_BUG, "bench: component %s", text);
+}
+
+static ins_status make_model(ins_bench_run *run, ins_error *err) {
+    const char *values = run->shape->values;
+    ins_node *node = NULL;
+    ins_diag diag = {0};
+    ins_model_options options;
+    INS_TRY(ins_yaml_read_text(values, strlen(values), "benchmark", run->arena, &node, err));
+    bool fine = ins_model_options_parse(node, run->shape->vocab, &options, run->arena, &diag);
+    if (!fine && err && diag.n > 0) *err = diag.items[0];
+    ins_diag_free(&diag);
+    if (!fine) return err && err->status != INS_OK ? err->status : INS_BUG;
+    return ins_model_new(&options, &run->model, err);
+}
+
+static ins_status fill_batch(ins_bench_run *run, ins_error *err) {
+    const ins_bench_shape *shape = run->shape;
+    INS_TRY(ins_batch_new(shape->rows, shape->cols, &run->batch, err));
+    ins_rng rng = ins_rng_start(ins_rng_derive(1, "bench", 0), 0);
+    for (int64_t i = 0; i < shape->rows * shape->cols; i++) {
+        run->batch->ids[i] = (int32_t)ins_rng_below(&rng, (uint64_t)shape->vocab);
+        run->batch->targets[i] = (int32_t)ins_rng_below(&rng, (uint64_t)shape->vocab);
+        run->batch->weights[i] = 1;
+        run->batch->positions[i] = (int32_t)(i % shape->cols);
+        run->batch->segments[i] = 1;
+    }
+    run->batch->n_targets = run->batch->n_tokens = shape->rows * shape->cols;
+    ins_batch_spans(run->batch, INS_SPAN_CAUSAL, true);
+    return INS_OK;
+}
+
+static ins_status make_slabs(ins_bench_run *run, ins_error *err) {
+    const ins_params *params = ins_model_params(run->model);
+    const ins_optimizer *optimizer = (const ins_optimizer *)run->optimizer.desc;
+    INS_TRY(ins_slab_new(params, &run->weights, err));
+    INS_TRY(ins_slab_new(params, &run->grads, err));
+    run->slots = ins_calloc((size_t)optimizer->n_slots + 1, sizeof *run->slots);
+    if (!run->slots) return INS_FAIL(err, INS_NOMEM, "no memory for the benchmark");
+    for (int i = 0; i < optimizer->n_slots; i++) INS_TRY(ins_slab_new(params, &run->slots[i], err));
+    return INS_OK;
+}
+
+ins_status ins_bench_run_new(const ins_bench_shape *shape, ins_dtype dtype, ins_pool *pool, ins_bench_run *out,
+                             ins_error *err) {
+    *out = (ins_bench_run){.shape = shape, .dtype = dtype, .pool = pool, .arena = ins_arena_new(0)};
+    if (!out->arena) return INS_FAIL(err, INS_NOMEM, "no memory for the benchmark");
+    INS_TRY(parse_component(out, &ins_family_objective, "clm", &out->objective, err));
+    INS_TRY(parse_component(out, &ins_family_optimizer, "adamw", &out->optimizer, err));
+    INS_TRY(make_model(out, err));
+    INS_TRY(make_slabs(out, err));
+    INS_TRY(ins_model_init(out->model, 1, out->weights, pool, err));
+    INS_TRY(fill_batch(out, err));
+    ins_train_graph_config config = {.model = out->model,
+                                     .objective = &out->objective,
+                                     .compute = dtype,
+                                     .n_rows = shape->rows,
+                                     .n_cols = shape->cols,
+                                     .weights = out->weights,
+                                     .grads = out->grads,
+                                     .pool = pool};
+    return ins_train_graph_new(&config, &out->graph, err);
+}
+
+void ins_bench_run_free(ins_bench_run *run) {
+    ins_train_graph_free(run->graph);
+    ins_batch_free(run->batch);
+    if (run->model) {
+        const ins_params *params = ins_model_params(run->model);
+        const ins_optimizer *optimizer = (const ins_optimizer *)run->optimizer.desc;
+        for (int i = 0; run->slots && i < optimizer->n_slots; i++) ins_slab_free(params, run->slots[i]);
+        ins_slab_free(params, run->weights);
+        ins_slab_free(params, run->grads);
+    }
+    ins_free(run->slots);
+    ins_model_free(run->model);
+    ins_arena_free(run->arena);
+    *run = (ins_bench_run){0};
+}
+
+ins_status ins_bench_run_step(ins_bench_run *run, double *ms, ins_error *err) {
+    double started = ins_now();
+    INS_TRY(ins_train_graph_run(run->graph, run->batch, 1.0 / (double)run->batch->n_targets, NULL, false, NULL, err));
+    double ran = ins_now();
+    ins_update update = {.params = ins_model_params(run->model),
+                         .weights = run->weights,
+                         .grads = run->grads,
+                         .slots = run->slots,
+                         .lr = 1e-4,
+                         .grad_scale = 1,
+                         .step = ++run->n_steps,
+                         .pool = run->pool};
+    ((const ins_optimizer *)run->optimizer.desc)->update(run->optimizer.options, &update);
+    double ended = ins_now();
+    run->update_seconds = ended - ran;
+    *ms = 1e3 * (ended - started);
+    return INS_OK;
+}
+
+ins_bench_work ins_bench_run_work(const ins_bench_run *run) {
+    const ins_bench_shape *shape = run->shape;
+    ins_bench_work work = {.n_params = ins_model_params(run->model)->n_elements, .tokens = shape->rows * shape->cols};
+    bool bf16 = run->dtype == INS_DTYPE_BF16;
+    /* 5 V: the logits, made and read in forward and backward. */
+    double elements = (shape->saved + 5 * (double)shape->vocab) * (double)work.tokens;
+    work.flop = 3 * ins_model_flops_per_token(run->model, shape->cols) * (double)work.tokens;
+    work.bytes = (bf16 ? 30 : 28) * (double)work.n_params + 2 * (bf16 ? 2 : 4) * elements;
+    return work;
+}
