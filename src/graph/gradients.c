@@ -121,6 +121,7 @@ ins_status ins_graph_gradients(ins_graph *g, ins_value loss, const ins_value *wr
         ins_error_hint(err, "sum or average it to one number first");
         return status;
     }
+    if (g->n_forward == 0) g->n_forward = g->n_nodes;
     backward b = {.g = g, .loss = loss, .n_values = g->n_values};
     b.depends = ins_calloc((size_t)b.n_values, sizeof *b.depends);
     b.adjoint = ins_malloc((size_t)b.n_values * sizeof *b.adjoint);

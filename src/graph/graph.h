@@ -22,6 +22,9 @@ ins_value ins_graph_find(const ins_graph *g, const char *name); /* input, parame
 
 /* Keep v to the end of the run under this name. An output may be bound to the caller's memory (gradients to a slab). */
 void ins_graph_output(ins_graph *g, ins_value v, const char *name);
+/* After the gradients: what the graph casts a parameter to, in the compute dtype, becomes a leaf named NAME + suffix,
+ * to be bound like the parameter. For owners who keep parameters in both dtypes: the cast leaves every run. */
+ins_status ins_graph_detach_casts(ins_graph *g, const char *suffix, ins_error *err);
 /* Name an activation ("layers.3.mlp_out"). Costs nothing unless the plan is asked to keep it. A name that is used again
  * (a model built twice into one graph) gets "#2", "#3", ... */
 void ins_graph_tap(ins_graph *g, ins_value v, const char *name);
@@ -44,11 +47,15 @@ void ins_graph_dump(const ins_graph *g, ins_str *out);
 
 /* ---- plan ------------------------------------------------------------------------------------------------------ */
 typedef struct ins_plan ins_plan;
+/* Less memory for more time; the results are the same bits.
+ *   cheap    what is cheap to compute is computed again in the backward pass: norms, activation functions, casts
+ *   layers   of each layer ("layers.N" scope) only its input is kept; the backward pass computes the layer again */
+typedef enum ins_recompute { INS_RECOMPUTE_NONE, INS_RECOMPUTE_CHEAP, INS_RECOMPUTE_LAYERS } ins_recompute;
 typedef struct ins_plan_options {
     const char *const *keep_taps; /* taps to keep to the end; NULL-ended, or NULL */
     bool no_fusion;               /* tests: plain graph */
     bool no_reuse;                /* tests: every value its own memory */
-    bool recompute;               /* less memory: cheap activations are computed again in the backward pass */
+    ins_recompute recompute;
 } ins_plan_options;
 
 /* Dead code removal, fusions (loss into its gradient pass, accumulation in place), order, memory offsets. The graph
@@ -59,7 +66,9 @@ void ins_plan_free(ins_plan *plan);
 size_t ins_plan_arena_bytes(const ins_plan *plan);    /* activations + scratch: what ins_exec_new allocates */
 size_t ins_plan_external_bytes(const ins_plan *plan); /* inputs, parameters, bound outputs */
 double ins_plan_flops(const ins_plan *plan);          /* of one run, all ops */
-double ins_plan_matmul_flops(const ins_plan *plan);   /* linear, matmul, attention, head: for MFU */
+double ins_plan_matmul_flops(const ins_plan *plan);   /* linear, matmul, attention, head, once each: for MFU */
+double ins_plan_again_flops(const ins_plan *plan);    /* what recompute adds, and the memory traffic of it */
+double ins_plan_again_bytes(const ins_plan *plan);
 
 /* ---- executor -------------------------------------------------------------------------------------------------- */
 typedef struct ins_exec ins_exec;

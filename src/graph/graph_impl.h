@@ -42,6 +42,7 @@ struct ins_graph {
 
     graph_node *nodes;
     int64_t n_nodes, cap_nodes;
+    int64_t n_forward; /* nodes before the first gradient was added; 0 = none was */
     graph_value *values;
     int64_t n_values, cap_values;
 

@@ -92,10 +92,12 @@ static ins_status collect_outputs(ins_plan *plan, const ins_plan_options *option
     return status;
 }
 
-static bool is_live(const bool *live, const graph_node *node) {
-    for (int j = 0; j < node->sig->n_out; j++)
-        if (live[node->out0 + j]) return true;
-    return false;
+/* Is an output of node i live? A node whose output became a leaf (ins_graph_detach_casts) is not needed. */
+static bool is_needed(const ins_graph *g, const bool *live, int64_t i) {
+    const graph_node *node = &g->nodes[i];
+    bool any = false;
+    for (int j = 0; j < node->sig->n_out; j++) any |= live[node->out0 + j];
+    return any && g->values[node->out0].node >= 0;
 }
 
 ins_status ins_plan_collect(ins_plan *plan, const ins_plan_options *options, ins_error *err) {
@@ -107,14 +109,15 @@ ins_status ins_plan_collect(ins_plan *plan, const ins_plan_options *options, ins
     if (!live || !plan->nodes) return INS_NOMEM;
     for (int64_t i = 0; i < plan->n_outputs; i++) live[plan->outputs[i].value] = true;
     for (int64_t i = g->n_nodes - 1; i >= 0; i--)
-        for (int j = 0; j < g->nodes[i].sig->n_in && is_live(live, &g->nodes[i]); j++)
+        for (int j = 0; j < g->nodes[i].sig->n_in && is_needed(g, live, i); j++)
             if (g->nodes[i].in[j] >= 0) live[g->nodes[i].in[j]] = true;
     for (int64_t i = 0; i < g->n_nodes; i++) {
         const graph_node *from = &g->nodes[i];
-        if (!is_live(live, from)) continue;
+        if (!is_needed(g, live, i)) continue;
         plan_node *node = &plan->nodes[plan->n_nodes++];
         *node = (plan_node){
             .sig = from->sig, .scope = from->scope, .out0 = from->out0, .scratch = PLAN_NONE, .acc_from = PLAN_NONE};
+        node->backward = g->n_forward > 0 && i >= g->n_forward;
         memcpy(node->in, from->in, sizeof node->in);
     }
     return INS_OK;
@@ -130,6 +133,14 @@ static double node_flops(const ins_op_sig *sig) {
     return elements;
 }
 
+/* What an op reads and writes at least. */
+static double node_bytes(const ins_op_sig *sig) {
+    double bytes = 0;
+    for (int j = 0; j < sig->n_in; j++) bytes += sig->in[j] ? (double)ins_type_bytes(sig->in[j]) : 0;
+    for (int j = 0; j < sig->n_out; j++) bytes += (double)ins_type_bytes(&sig->out[j]);
+    return bytes;
+}
+
 /* What counts as useful work in "model FLOP utilisation": products with a matrix, and attention. */
 static bool is_matmul(const ins_op *op) {
     static const char *const prefixes[] = {"linear", "matmul", "attention"};
@@ -142,7 +153,12 @@ static void count_flops(ins_plan *plan) {
     for (int64_t i = 0; i < plan->n_nodes; i++) {
         double flops = node_flops(plan->nodes[i].sig);
         plan->flops += flops;
-        if (is_matmul(plan->nodes[i].sig->op)) plan->matmul_flops += flops;
+        if (plan->nodes[i].again) {
+            plan->again_flops += flops;
+            plan->again_bytes += node_bytes(plan->nodes[i].sig);
+        } else if (is_matmul(plan->nodes[i].sig->op)) {
+            plan->matmul_flops += flops;
+        }
     }
 }
 
@@ -152,8 +168,9 @@ static ins_status build(ins_plan *plan, const ins_plan_options *options, ins_err
     INS_TRY(ins_plan_collect(plan, options, err));
     if (plan->fuse) INS_TRY(ins_plan_fuse_forward(plan, err));
     INS_TRY(ins_plan_order(plan, err));
-    if (plan->recompute) INS_TRY(ins_plan_recompute(plan, err));
     if (plan->fuse) INS_TRY(ins_plan_fuse_sums(plan, err));
+    if (plan->recompute == INS_RECOMPUTE_CHEAP) INS_TRY(ins_plan_recompute_cheap(plan, err));
+    if (plan->recompute == INS_RECOMPUTE_LAYERS) INS_TRY(ins_plan_recompute_layers(plan, err));
     INS_TRY(ins_plan_assign(plan, err));
     INS_TRY(ins_plan_place(plan, err));
     count_flops(plan);
@@ -169,7 +186,7 @@ ins_status ins_plan_new(const ins_graph *g, const ins_plan_options *options, int
     plan->n_threads = n_threads > 0 ? n_threads : 1;
     plan->fuse = !options || !options->no_fusion;
     plan->reuse = !options || !options->no_reuse;
-    plan->recompute = options && options->recompute;
+    plan->recompute = options ? options->recompute : INS_RECOMPUTE_NONE;
     plan->arena = ins_arena_new(0);
     plan->work = ins_arena_new(0);
     ins_status status =
@@ -202,4 +219,10 @@ double ins_plan_flops(const ins_plan *plan) {
 }
 double ins_plan_matmul_flops(const ins_plan *plan) {
     return plan->matmul_flops;
+}
+double ins_plan_again_flops(const ins_plan *plan) {
+    return plan->again_flops;
+}
+double ins_plan_again_bytes(const ins_plan *plan) {
+    return plan->again_bytes;
 }

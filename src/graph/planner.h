@@ -18,6 +18,8 @@ typedef struct plan_node {
     ins_value out0;
     int32_t scratch;  /* storage, or PLAN_NONE */
     int32_t acc_from; /* storage that is copied to out[acc_out] before the run, or PLAN_NONE */
+    bool backward;    /* added by a gradient */
+    bool again;       /* repeats an earlier node */
 } plan_node;
 
 typedef enum plan_where { PLAN_LEAF, PLAN_OUTPUT, PLAN_ARENA } plan_where;
@@ -41,7 +43,8 @@ typedef struct plan_output {
 struct ins_plan {
     const ins_graph *g;
     int n_threads;
-    bool fuse, reuse, recompute;
+    bool fuse, reuse;
+    ins_recompute recompute;
     int64_t n_graph_values; /* of the graph when the plan was made */
     int64_t n_values;       /* those, and what planning added behind them */
     plan_node *nodes;
@@ -53,7 +56,7 @@ struct ins_plan {
     plan_output *outputs;
     int64_t n_outputs;
     size_t arena_bytes, output_bytes, external_bytes;
-    double flops, matmul_flops;
+    double flops, matmul_flops, again_flops, again_bytes;
     ins_arena *arena; /* all lists above */
     ins_arena *work;  /* lists that only planning needs; freed before the plan is handed out */
 };
@@ -62,10 +65,27 @@ struct ins_plan {
 ins_status ins_plan_collect(ins_plan *plan, const ins_plan_options *options, ins_error *err); /* planner.c */
 ins_status ins_plan_fuse_forward(ins_plan *plan, ins_error *err);                             /* planner_fuse.c */
 ins_status ins_plan_order(ins_plan *plan, ins_error *err);                                    /* planner_order.c */
-ins_status ins_plan_recompute(ins_plan *plan, ins_error *err); /* planner_recompute.c, when asked */
-ins_status ins_plan_fuse_sums(ins_plan *plan, ins_error *err); /* planner_sums.c */
-ins_status ins_plan_assign(ins_plan *plan, ins_error *err);    /* planner_assign.c */
-ins_status ins_plan_place(ins_plan *plan, ins_error *err);     /* planner_place.c */
+ins_status ins_plan_fuse_sums(ins_plan *plan, ins_error *err);                                /* planner_sums.c */
+ins_status ins_plan_recompute_cheap(ins_plan *plan, ins_error *err);  /* planner_recompute.c, when asked */
+ins_status ins_plan_recompute_layers(ins_plan *plan, ins_error *err); /* planner_layers.c, when asked */
+ins_status ins_plan_assign(ins_plan *plan, ins_error *err);           /* planner_assign.c */
+ins_status ins_plan_place(ins_plan *plan, ins_error *err);            /* planner_place.c */
+
+/* Nodes that run again (planner_repeat.c): begin, add them with consumers before producers, end. */
+typedef struct plan_repeat {
+    plan_node node;
+    int64_t before; /* it runs just before this node of the old order */
+} plan_repeat;
+typedef struct plan_repeats {
+    plan_repeat *copies;
+    int64_t n_copies;
+    ins_value *again; /* by value: its repeated twin, or INS_NO_VALUE */
+    ins_value next;   /* free number of a value */
+} plan_repeats;
+ins_status ins_plan_repeats_begin(plan_repeats *r, ins_plan *plan, ins_error *err);
+void ins_plan_repeat(plan_repeats *r, const ins_plan *plan, int64_t index, int64_t before);
+/* Nodes behind the border read the twins; border PLAN_NONE: nodes of the backward pass do. */
+ins_status ins_plan_repeats_end(const plan_repeats *r, ins_plan *plan, int64_t border, ins_error *err);
 
 /* Zeroed list of n items that lives as long as planning; NULL after recording INS_NOMEM. */
 void *ins_plan_work(ins_plan *plan, int64_t n, size_t item_size, ins_error *err);

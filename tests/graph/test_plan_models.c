@@ -139,31 +139,106 @@ static void what_fusion_does_to_a_language_model(void **state) {
     free_network(&n);
 }
 
-/* Computing cheap activations again: less memory, the same bits. */
+static built bound(const network *n, ins_recompute recompute, int n_threads) {
+    built b = build_with(n->g, (ins_plan_options){.recompute = recompute}, n_threads);
+    for (int k = 0; k < n->leaves.n; k++) ins_exec_bind(b.exec, n->leaves.name[k], n->leaves.data[k], NULL);
+    return b;
+}
+
+static int64_t count_again(const ins_plan *plan) {
+    int64_t n = 0;
+    for (int64_t i = 0; i < plan->n_nodes; i++) n += plan->nodes[i].again;
+    return n;
+}
+
+/* Computing activations again: less memory, the same bits, and no more useful work than before. */
 static void recomputing_keeps_the_bits(void **state) {
     (void)state;
-    for (int i = 0; i < N_CASES; i++) {
-        network n = make_network(cases[i].model, cases[i].compute);
-        built kept = build_with(n.g, (ins_plan_options){0}, 1);
-        built again = build_with(n.g, (ins_plan_options){.recompute = true}, 1);
-        for (int k = 0; k < n.leaves.n; k++) {
-            ins_exec_bind(kept.exec, n.leaves.name[k], n.leaves.data[k], NULL);
-            ins_exec_bind(again.exec, n.leaves.name[k], n.leaves.data[k], NULL);
-        }
+    for (int i = 0; i < N_CASES * 2; i++) {
+        network n = make_network(cases[i / 2].model, cases[i / 2].compute);
+        ins_recompute recompute = i % 2 ? INS_RECOMPUTE_LAYERS : INS_RECOMPUTE_CHEAP;
+        built kept = bound(&n, INS_RECOMPUTE_NONE, 1), again = bound(&n, recompute, 1);
+        built threads = bound(&n, recompute, 2);
         run_exec(&kept);
         run_exec(&again);
-        void *x = collect(&n, &kept), *y = collect(&n, &again);
+        run_exec(&threads);
+        void *x = collect(&n, &kept), *y = collect(&n, &again), *z = collect(&n, &threads);
         assert_memory_equal(x, y, n.result_bytes);
+        assert_memory_equal(x, z, n.result_bytes);
         free(x);
         free(y);
+        free(z);
         assert_true(ins_plan_arena_bytes(again.plan) <= ins_plan_arena_bytes(kept.plan));
-        if (cases[i].model == model_tied) {
-            assert_true(again.plan->n_nodes > kept.plan->n_nodes);
+        assert_true(ins_plan_matmul_flops(again.plan) == ins_plan_matmul_flops(kept.plan));
+        assert_true(ins_plan_again_flops(kept.plan) == 0 && ins_plan_again_bytes(kept.plan) == 0);
+        assert_int_equal(count_again(kept.plan), 0);
+        if (cases[i / 2].model == model_tied) {
+            assert_int_equal(again.plan->n_nodes - kept.plan->n_nodes, count_again(again.plan));
+            assert_true(count_again(again.plan) > 0);
             assert_true(ins_plan_arena_bytes(again.plan) < ins_plan_arena_bytes(kept.plan));
+            assert_true(ins_plan_again_flops(again.plan) > 0 && ins_plan_again_bytes(again.plan) > 0);
         }
         free_exec(&kept);
         free_exec(&again);
+        free_exec(&threads);
         free_network(&n);
+    }
+}
+
+/* Of a layer that is computed again, nothing lives from the forward pass to the backward pass but what comes in. */
+static void recompute_by_layer_keeps_the_inputs_only(void **state) {
+    (void)state;
+    network n = make_network(model_tied, INS_DTYPE_F32);
+    built kept = bound(&n, INS_RECOMPUTE_NONE, 1), again = bound(&n, INS_RECOMPUTE_LAYERS, 1);
+    const ins_plan *plan = again.plan;
+    int64_t border = 0, n_kept = 0, n_before = 0;
+    while (!plan->nodes[border].backward) border++;
+    for (int64_t i = 0; i < plan->n_storages; i++) {
+        const plan_storage *s = &plan->storages[i];
+        if (s->where != PLAN_ARENA || s->first >= border || s->last <= border) continue;
+        assert_int_equal(s->bytes, BATCH * TIME * WIDTH * sizeof(float)); /* residual streams */
+        n_kept++;
+    }
+    for (int64_t i = 0; i < kept.plan->n_storages; i++) {
+        const plan_storage *s = &kept.plan->storages[i];
+        n_before += s->where == PLAN_ARENA && s->first < border && s->last > border;
+    }
+    assert_in_range(n_kept, 1, 3); /* into layer 0, into layer 1, out of it */
+    assert_true(n_before > 4 * n_kept);
+    int64_t attention = 0;
+    for (int64_t i = 0; i < plan->n_nodes; i++) {
+        bool in_layer = strncmp(plan->nodes[i].scope, "layers.", 7) == 0;
+        assert_true(in_layer || !plan->nodes[i].again);
+        attention += plan->nodes[i].again && strcmp(plan->nodes[i].sig->op->head.name, "attention") == 0;
+    }
+    assert_int_equal(attention, 2);
+    free_exec(&kept);
+    free_exec(&again);
+    free_network(&n);
+}
+
+/* Scopes that only look like layers are none. */
+static void what_is_a_layer(void **state) {
+    (void)state;
+    static const struct {
+        const char *scope;
+        bool layer;
+    } scopes[] = {{"layers.0", true},   {"policy.layers.12.attn", true},
+                  {"layers.x", false},  {"players.0", false},
+                  {"layers.1a", false}, {"layers.", false}};
+    for (size_t i = 0; i < sizeof scopes / sizeof *scopes; i++) {
+        ins_graph *g = NULL;
+        assert_int_equal(ins_graph_new(INS_DTYPE_F32, INS_DTYPE_F32, &g, NULL), INS_OK);
+        ins_value x = ins_graph_param(g, "x", INS_TYPE(INS_DTYPE_F32, 16)), d_x = INS_NO_VALUE;
+        ins_graph_push_scope(g, scopes[i].scope);
+        ins_value y = ins_unary_map(g, INS_TANH, ins_unary_map(g, INS_TANH, x));
+        ins_graph_pop_scope(g);
+        assert_int_equal(ins_graph_gradients(g, ins_sum_all(g, y), &x, 1, &d_x, NULL), INS_OK);
+        ins_graph_output(g, d_x, "d x");
+        built b = build_with(g, (ins_plan_options){.recompute = INS_RECOMPUTE_LAYERS}, 1);
+        assert_int_equal(count_again(b.plan) > 0, scopes[i].layer);
+        free_exec(&b);
+        ins_graph_free(g);
     }
 }
 
@@ -216,6 +291,8 @@ int main(void) {
         cmocka_unit_test(fusion_keeps_the_numbers),
         cmocka_unit_test(what_fusion_does_to_a_language_model),
         cmocka_unit_test(recomputing_keeps_the_bits),
+        cmocka_unit_test(recompute_by_layer_keeps_the_inputs_only),
+        cmocka_unit_test(what_is_a_layer),
         cmocka_unit_test(runs_allocate_nothing),
         cmocka_unit_test(taps_of_a_network),
     };
