@@ -70,6 +70,10 @@ typedef struct instar_settings {
     void (*progress)(void *arg, const instar_progress *progress);
     void *arg;
     const volatile int *stop; /* long calls end soon with INSTAR_INTERRUPTED once this is not 0; may be NULL */
+    /* Processes that an MPI launcher started together, which share the work of instar_run and instar_bench_train: how
+     * many it says there are (0 or 1 = this one alone), and which of them this is. Each opens a session and makes the
+     * same calls. Those but rank 0 are silent: no callbacks, no messages, no texts. threads 0 = a fair share. */
+    int ranks, rank;
 } instar_settings;
 
 /* *out is always set, so that its messages can be read, unless memory ran out (then NULL). */

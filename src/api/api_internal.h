@@ -15,6 +15,7 @@
 struct instar {
     instar_settings settings;
     char *cache_dir;
+    ins_comm *comm; /* NULL = this process alone */
     ins_pool *pool;
     ins_log log;
     char **errors;

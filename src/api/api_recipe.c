@@ -141,7 +141,8 @@ static ins_status run_loaded(instar *session, ins_recipe *loaded, const instar_r
                            .tensorboard = !options->no_tensorboard,
                            .pool = session->pool,
                            .log = &session->log,
-                           .stop = session->settings.stop};
+                           .stop = session->settings.stop,
+                           .comm = session->comm};
     ins_status status = ins_run(loaded, &run, outcome, err);
     ins_str_free(&machine);
     report[0] = '\0';
@@ -151,6 +152,16 @@ static ins_status run_loaded(instar *session, ins_recipe *loaded, const instar_r
     if (written == INS_OK) written = ins_report_write(run.run_dir, report, failed ? NULL : err);
     if (written != INS_OK) report[0] = '\0';
     return failed ? status : written;
+}
+
+/* A rank may be unable to read what the others read. Rank 0's own messages are kept as they are. */
+static instar_status agree_on_loading(instar *session, instar_status loading) {
+    ins_error err = {0};
+    ins_status status = (ins_status)loading;
+    if (loading != INSTAR_OK) INS_FAIL(&err, status, "%s", session->n_errors ? session->errors[0] : "it can't be read");
+    bool mine = loading != INSTAR_OK;
+    status = ins_comm_agree(session->comm, status, &err);
+    return mine ? (instar_status)status : api_end(session, status, &err);
 }
 
 instar_status instar_run(instar *session, const instar_recipe *recipe, const instar_run_options *options,
@@ -163,8 +174,11 @@ instar_status instar_run(instar *session, const instar_recipe *recipe, const ins
     char report[PATH_MAX];
     api_begin(session);
     *text = NULL;
-    instar_status loading = api_load(session, recipe, &loaded);
-    if (loading != INSTAR_OK) return loading;
+    instar_status loading = agree_on_loading(session, api_load(session, recipe, &loaded));
+    if (loading != INSTAR_OK) {
+        ins_recipe_free(loaded);
+        return loading;
+    }
     ins_status status = session->cache_dir
                             ? run_loaded(session, loaded, options ? options : &nothing, &outcome, report, &err)
                             : INS_FAIL(&err, INS_USAGE, "the session has no cache folder");

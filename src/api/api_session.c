@@ -47,6 +47,16 @@ static void pass_progress(void *arg, const ins_progress *p) {
     if (session->settings.progress) session->settings.progress(session->settings.arg, &out);
 }
 
+/* Ranks first: how many threads are fair depends on them. */
+static ins_status open_workers(instar *session, ins_error *err) {
+    int threads = session->settings.threads;
+    if (session->settings.ranks > 1) {
+        INS_TRY(ins_comm_open_mpi(session->settings.ranks, &session->comm, err));
+        if (threads == 0) threads = ins_comm_threads(session->comm);
+    }
+    return ins_comm_agree(session->comm, ins_pool_new(threads, &session->pool, err), err);
+}
+
 instar_status instar_open(const instar_settings *settings, instar **out) {
     instar *session = ins_calloc(1, sizeof *session);
     *out = session;
@@ -60,7 +70,8 @@ instar_status instar_open(const instar_settings *settings, instar **out) {
     session->settings.cache_dir = session->cache_dir;
     if (status == INS_OK && settings->threads < 0)
         status = INS_FAIL(&err, INS_USAGE, "the number of threads can't be negative");
-    if (status == INS_OK) status = ins_pool_new(settings->threads, &session->pool, &err);
+    if (settings->ranks > 1 && settings->rank > 0) session->settings.message = NULL, session->settings.progress = NULL;
+    if (status == INS_OK) status = open_workers(session, &err);
     return api_end(session, status, &err);
 }
 
@@ -69,6 +80,7 @@ void instar_close(instar *session) {
     api_begin(session);
     ins_free(session->errors);
     ins_pool_free(session->pool);
+    ins_comm_close(session->comm);
     ins_free(session->cache_dir);
     ins_free(session);
 }
@@ -124,12 +136,13 @@ instar_status api_give(instar *session, ins_str *text, char **out) {
     return INSTAR_OK;
 }
 
+/* One message for a launch: rank 0 has it, whoever failed. */
 int64_t instar_error_count(const instar *session) {
-    return session->n_errors;
+    return session->settings.rank > 0 ? 0 : session->n_errors;
 }
 
 const char *instar_error_text(const instar *session, int64_t i) {
-    return i >= 0 && i < session->n_errors ? session->errors[i] : NULL;
+    return i >= 0 && i < instar_error_count(session) ? session->errors[i] : NULL;
 }
 
 void instar_free(void *text) {

@@ -47,6 +47,8 @@ struct cli {
     char *command_line;  /* all words, for run.json */
     /* common options */
     bool json, quiet, help;
+    bool on_ranks; /* set before cli_open by commands whose work several processes share */
+    int rank;      /* among them; the others than 0 say nothing */
     int64_t threads;
     /* words that are no options, after cli_parse */
     const char *words[64];
@@ -93,6 +95,9 @@ void cli_clear_progress(cli *c);
 /* cli_help.c */
 void cli_print_overview(void);
 void cli_print_usage(const cli_command *command, const cli_option *options);
+
+/* Processes that a launcher started together, and which of them this is; 1 when it is alone. */
+int cli_ranks(int *rank);
 
 /* Path of this program, for child processes; "" when it is not known. */
 const char *cli_self(char *buf, size_t size);

@@ -204,6 +204,8 @@ bool cli_open(cli *c, int *code) {
                                 .progress = cli_progress,
                                 .arg = c,
                                 .stop = &cli_stop};
+    if (c->on_ranks) settings.ranks = cli_ranks(&settings.rank);
+    c->rank = settings.rank;
     instar_status status = instar_open(&settings, &c->session);
     if (status == INSTAR_OK) return true;
     *code = cli_fail(c, status);

@@ -17,6 +17,7 @@ static int run(cli *c) {
         {"no-report", CLI_FLAG, &o.no_report, NULL, "do not write report.html", NULL},
         {"no-tensorboard", CLI_FLAG, &o.no_tensorboard, NULL, "do not write TensorBoard events", NULL},
         {0}};
+    c->on_ranks = true;
     if (!cli_parse(c, options, 1, 1, &code) || !cli_open(c, &code)) return code;
     char *text = NULL;
     bool all_shown = true;
@@ -26,8 +27,9 @@ static int run(cli *c) {
     if (status == INSTAR_INTERRUPTED) {
         cli_fail(c, status);
         instar_free(text);
-        fprintf(stderr, "the state is saved; to go on: %s\n",
-                c->command_line ? c->command_line : "run the same command again");
+        if (c->rank == 0)
+            fprintf(stderr, "the state is saved; to go on: %s\n",
+                    c->command_line ? c->command_line : "run the same command again");
         return 130;
     }
     code = cli_finish(c, status, &text);

@@ -9,6 +9,7 @@
 #include "cli/cli.h"
 
 volatile int cli_stop;
+static bool speaks; /* of several processes started together only the first does */
 
 /* First Ctrl-C: stages save their state and end. Second: at once. */
 static void on_signal(int number) {
@@ -16,11 +17,15 @@ static void on_signal(int number) {
     (void)number;
     if (cli_stop) _exit(130);
     cli_stop = 1;
+    if (!speaks) return;
     ssize_t ignored = write(STDERR_FILENO, note, sizeof note - 1);
     (void)ignored;
 }
 
 static void install_signals(void) {
+    int rank;
+    cli_ranks(&rank);
+    speaks = rank == 0;
     struct sigaction action = {0};
     action.sa_handler = on_signal;
     sigaction(SIGINT, &action, NULL);

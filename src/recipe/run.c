@@ -82,9 +82,8 @@ static ins_status run_all(run_state *run, ins_error *err) {
     return status == INS_OK ? written : status;
 }
 
-ins_status ins_run(ins_recipe *recipe, const ins_run_options *options, ins_run_outcome *out, ins_error *err) {
+static ins_status run_here(ins_recipe *recipe, const ins_run_options *options, ins_run_outcome *out, ins_error *err) {
     struct timespec now;
-    *out = (ins_run_outcome){.arena = ins_arena_new(0)};
     bool *selected = out->arena ? ins_arena_alloc(out->arena, (size_t)recipe->n_instances + 1) : NULL;
     out->rows = out->arena ? ins_arena_alloc(out->arena, (size_t)(recipe->n_instances + 1) * sizeof *out->rows) : NULL;
     if (!selected || !out->rows) return INS_FAIL(err, INS_NOMEM, "out of memory while starting a run");
@@ -102,6 +101,12 @@ ins_status ins_run(ins_recipe *recipe, const ins_run_options *options, ins_run_o
     if (status == INS_OK) status = run_all(&run, err);
     run_folder_close(&run);
     return status;
+}
+
+ins_status ins_run(ins_recipe *recipe, const ins_run_options *options, ins_run_outcome *out, ins_error *err) {
+    *out = (ins_run_outcome){.arena = ins_arena_new(0)};
+    if (ins_comm_rank(options->comm) > 0) return run_follow(recipe, options, err);
+    return run_dismiss_ranks(options, run_here(recipe, options, out, err), err);
 }
 
 void ins_run_outcome_free(ins_run_outcome *outcome) {

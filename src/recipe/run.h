@@ -18,6 +18,7 @@ typedef struct ins_run_options {
     ins_pool *pool;
     const ins_log *log;
     const volatile int *stop; /* may be NULL */
+    ins_comm *comm;           /* ranks that share the work of stages that can; NULL = this process alone */
 } ins_run_options;
 
 typedef struct ins_run_row {
@@ -36,7 +37,9 @@ typedef struct ins_run_outcome {
     bool began; /* the run's folder was this run's: there is something to report */
 } ins_run_outcome;
 
-/* INS_INTERRUPTED after a stop: what is done is kept, and the same call goes on. The outcome is filled as far as things
+/* Called by all ranks with the same recipe. Rank 0 decides, reads and writes cache, store and run; the others wait for
+ * stages that run on all ranks, and their outcome stays empty. The status is the same everywhere.
+ * INS_INTERRUPTED after a stop: what is done is kept, and the same call goes on. The outcome is filled as far as things
  * went, also on failure. */
 ins_status ins_run(ins_recipe *recipe, const ins_run_options *options, ins_run_outcome *out, ins_error *err);
 void ins_run_outcome_free(ins_run_outcome *outcome);

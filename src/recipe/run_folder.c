@@ -117,10 +117,10 @@ ins_status run_write_json(const run_state *run, const char *state, ins_error *er
     time_text(run->wall_started, started);
     time_text((double)time(NULL), now);
     json_t *value =
-        json_pack("{ss ss ss sI ss ss ss* ss* sf si}", "recipe", run->recipe->name, "path", run->recipe->path, "state",
-                  state, "seed", (json_int_t)run->recipe->seed, "instar", INS_VERSION, "started", started, "finished",
-                  over ? now : NULL, "command", run->options->command, "seconds", ins_now() - run->started, "threads",
-                  ins_pool_threads(run->options->pool));
+        json_pack("{ss ss ss sI ss ss ss* ss* sf si si}", "recipe", run->recipe->name, "path", run->recipe->path,
+                  "state", state, "seed", (json_int_t)run->recipe->seed, "instar", INS_VERSION, "started", started,
+                  "finished", over ? now : NULL, "command", run->options->command, "seconds", ins_now() - run->started,
+                  "threads", ins_pool_threads(run->options->pool), "ranks", ins_comm_size(run->options->comm));
     if (!value) return INS_FAIL(err, INS_NOMEM, "out of memory while writing run.json");
     json_t *machine = run->options->machine ? json_loads(run->options->machine, 0, NULL) : NULL;
     if (machine) json_object_set_new(value, "machine", machine);

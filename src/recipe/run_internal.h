@@ -27,4 +27,10 @@ ins_status run_write_claims(const run_state *run, ins_error *err);
 /* run_stage.c: make sure that instance `at` is complete. */
 ins_status run_ensure(run_state *run, int64_t at, ins_error *err);
 
+/* run_ranks.c. Rank 0: the others join the stage at once (nothing with one process); the end of the run, with what came
+ * of it. Others: follow until then. */
+ins_status run_call_ranks(run_state *run, int64_t at, const char *dir, ins_error *err);
+ins_status run_dismiss_ranks(const ins_run_options *options, ins_status status, ins_error *err);
+ins_status run_follow(ins_recipe *recipe, const ins_run_options *options, ins_error *err);
+
 #endif

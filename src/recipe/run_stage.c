@@ -114,10 +114,12 @@ static ins_status call_stage(run_state *run, const ins_instance *instance, const
                                  .log = run->options->log ? run->options->log : &silent,
                                  .metrics = &metrics,
                                  .stop = run->options->stop ? run->options->stop : &never,
-                                 .result = result};
+                                 .result = result,
+                                 .comm = instance->definition->kind->on_ranks ? run->options->comm : NULL};
     ins_sink_seconds(sink); /* the clock starts */
-    ins_status status = inputs ? instance->definition->kind->run(&context, err)
+    ins_status status = inputs ? run_call_ranks(run, instance - run->recipe->instances, dir, err)
                                : INS_FAIL(err, INS_NOMEM, "out of memory while starting the stage %s", instance->name);
+    if (status == INS_OK) status = instance->definition->kind->run(&context, err);
     result->seconds = ins_sink_seconds(sink);
     ins_arena_free(arena);
     return status;

@@ -103,8 +103,21 @@ static ins_status save_optimizer(const ins_checkpoint_write *w, const char *dir,
     return status;
 }
 
-static ins_status load_slab(const ins_safetensors *st, const ins_params *params, const char *slot, float *slab,
-                            ins_error *err) {
+/* Of a row what lies in the ranges that this rank keeps; `all`: everything. */
+static void load_row(const ins_trainer *trainer, bool all, const ins_param *p, const void *from, float *slab) {
+    for (int64_t i = 0; i < (all ? 1 : ins_trainer_n_owned(trainer)); i++) {
+        int64_t begin = p->offset, end = p->offset + p->count;
+        if (!all) ins_trainer_owned(trainer, i, &begin, &end);
+        if (begin < p->offset) begin = p->offset;
+        if (end > p->offset + p->count) end = p->offset + p->count;
+        if (end > begin)
+            memcpy(slab + begin, (const char *)from + (size_t)(begin - p->offset) * sizeof(float),
+                   (size_t)(end - begin) * sizeof(float));
+    }
+}
+
+static ins_status load_slab(const ins_safetensors *st, const ins_params *params, const char *slot,
+                            const ins_trainer *trainer, bool all, float *slab, ins_error *err) {
     for (int64_t i = 0; i < params->n; i++) {
         const ins_param *p = &params->rows[i];
         char name[600];
@@ -113,7 +126,7 @@ static ins_status load_slab(const ins_safetensors *st, const ins_params *params,
         if (!t || !ins_type_equal(&t->type, &p->type)) {
             return INS_FAIL(err, INS_MODEL, "optimizer.safetensors: '%s' is missing or has another shape", name);
         }
-        memcpy(slab + p->offset, t->data, (size_t)p->count * sizeof(float));
+        load_row(trainer, all, p, t->data, slab);
     }
     return INS_OK;
 }
@@ -137,14 +150,14 @@ static ins_status load_optimizer(const char *dir, const ins_model *model, ins_tr
     const ins_params *params = ins_model_params(model);
     ins_status status = INS_OK;
     for (int s = 0; s < optimizer->n_slots && status == INS_OK; s++) {
-        status = load_slab(st, params, optimizer->slot_names[s], ins_trainer_slots(trainer)[s], err);
+        status = load_slab(st, params, optimizer->slot_names[s], trainer, false, ins_trainer_slots(trainer)[s], err);
     }
     extra_slab extra[N_EXTRA];
     extra_slabs(trainer, extra);
-    if (status == INS_OK && extra[0].slab) status = load_slab(st, params, "ema", extra[0].slab, err);
+    if (status == INS_OK && extra[0].slab) status = load_slab(st, params, "ema", trainer, true, extra[0].slab, err);
     bool history = extra[2].slab && has_slab(st, params, "previous");
     for (int i = 1; i < N_EXTRA && history && status == INS_OK; i++)
-        status = load_slab(st, params, extra[i].name, extra[i].slab, err);
+        status = load_slab(st, params, extra[i].name, trainer, true, extra[i].slab, err);
     ins_trainer_set_history(trainer, history && status == INS_OK);
     ins_safetensors_close(st);
     return status;

@@ -34,12 +34,14 @@ typedef struct ins_checkpoint_write {
     bool with_history;          /* with the optimizer: what the trainer has of the last step, for probes */
 } ins_checkpoint_write;
 
-/* INS_IO when the disk is full: the temporary is removed, earlier checkpoints are untouched. An existing complete
+/* By rank 0, which has the slots of all ranks then (ins_trainer_collect): the files don't depend on their number.
+ * INS_IO when the disk is full: the temporary is removed, earlier checkpoints are untouched. An existing complete
  * checkpoint of the same step is left alone. */
 ins_status ins_checkpoint_save(const ins_checkpoint_write *w, ins_error *err);
 
-/* Weights, optimizer slots, averages and state into a trainer built for the same model and optimizer. *stage_state is a
- * new reference (json_decref), or NULL. `dir` is a checkpoint that ins_checkpoint_find verified. */
+/* Weights, optimizer slots (what this rank keeps of them), averages and state into a trainer built for the same model
+ * and optimizer. *stage_state is a new reference (json_decref), or NULL. `dir` is a checkpoint that ins_checkpoint_find
+ * verified. */
 ins_status ins_checkpoint_restore(const char *dir, const ins_model *model, ins_trainer *trainer,
                                   const ins_optimizer *optimizer, json_t **stage_state, ins_error *err);
 

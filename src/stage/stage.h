@@ -4,6 +4,7 @@
 #ifndef INS_STAGE_STAGE_H
 #define INS_STAGE_STAGE_H
 
+#include "dist/comm.h"
 #include "probe/probe.h"
 
 typedef struct ins_stage_result {
@@ -28,6 +29,9 @@ typedef struct ins_stage_context {
     const ins_metrics *metrics;
     const volatile int *stop; /* becomes 1 on Ctrl-C: save and return INS_INTERRUPTED soon */
     ins_stage_result *result;
+    /* Ranks that run this stage together (kinds with on_ranks); NULL = this process alone. Rank 0 alone writes the
+     * folder and records metrics (those of the others go nowhere), and what it decides by the clock goes for all. */
+    ins_comm *comm;
 } ins_stage_context;
 
 const ins_stage_input *ins_stage_input_find(const ins_stage_context *c, const char *ref); /* NULL if none */
@@ -53,6 +57,7 @@ typedef struct ins_stage {
     ins_status (*fingerprint)(const void *options, const ins_log *log, ins_str *out, ins_error *err);
     ins_status (*plan)(const ins_stage_context *c, ins_stage_plan *out, ins_error *err); /* NULL = unknown */
     ins_status (*run)(const ins_stage_context *c, ins_error *err);
+    bool on_ranks; /* run is called on all ranks of a launch; others run on rank 0 while the rest wait */
 } ins_stage;
 extern const ins_family ins_family_stage;
 

@@ -11,8 +11,13 @@ static bool is_done(const ins_stage_context *c, ins_train_record *record) {
 
 static ins_status run(const ins_stage_context *c, ins_error *err) {
     ins_train_run train;
-    ins_train_record record;
-    if (is_done(c, &record)) return ins_train_leave(c, &record, err);
+    ins_train_record record = {0};
+    bool done = ins_comm_rank(c->comm) == 0 && is_done(c, &record);
+    INS_TRY(ins_comm_broadcast(c->comm, &done, sizeof done, 0, err));
+    if (done) {
+        bool leads = ins_comm_rank(c->comm) == 0;
+        return ins_comm_agree(c->comm, leads ? ins_train_leave(c, &record, err) : INS_OK, err);
+    }
     ins_status status = ins_train_open(&train, c, err);
     if (status == INS_OK) status = ins_train_loop(&train, err);
     ins_train_close(&train);
@@ -83,4 +88,5 @@ const ins_stage ins_stage_train = {
     .inputs = "tokens model",
     .plan = plan,
     .run = run,
+    .on_ranks = true,
 };

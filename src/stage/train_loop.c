@@ -19,8 +19,25 @@ typedef struct train_loop {
     double started, last_saved, last_shown;
     int64_t first_step, first_tokens;
     double step_seconds, tokens_per_s;
+    bool stopping, saving; /* what all ranks do at this boundary: see decide */
     ins_step_report report;
 } train_loop;
+
+static bool leads(const train_loop *l) {
+    return ins_comm_rank(l->run->c->comm) == 0;
+}
+
+/* Before each step: did a rank fail, has one been asked to stop, does rank 0's clock say that it is time to save? */
+static ins_status decide(train_loop *l, ins_status status, ins_error *err) {
+    ins_comm *comm = l->run->c->comm;
+    bool due = ins_now() - l->last_saved >= l->run->options->resume_every;
+    double votes[] = {*l->run->c->stop != 0, leads(l) && due, status != INS_OK};
+    INS_TRY(ins_comm_sum(comm, votes, 3, err));
+    if (votes[2] > 0) return ins_comm_agree(comm, status, err);
+    l->stopping = votes[0] > 0;
+    l->saving = votes[1] > 0;
+    return INS_OK;
+}
 
 static ins_status add(const train_loop *l, int64_t step, const char *name, double value, ins_error *err) {
     const ins_metrics *m = l->run->c->metrics;
@@ -57,7 +74,8 @@ static ins_status check_finite(const train_loop *l, const float *weights, ins_er
     return INS_NUMERIC;
 }
 
-static ins_status save(train_loop *l, const char *folder, bool to_resume, ins_error *err) {
+/* By rank 0. */
+static ins_status write_checkpoint(train_loop *l, const char *folder, bool to_resume, ins_error *err) {
     const ins_metrics *m = l->run->c->metrics;
     const float *weights = to_resume ? ins_trainer_weights(l->run->trainer) : shown_weights(l);
     INS_TRY(check_finite(l, weights, err));
@@ -80,15 +98,22 @@ static ins_status save(train_loop *l, const char *folder, bool to_resume, ins_er
     return status;
 }
 
-static ins_status save_resume(train_loop *l, ins_error *err) {
-    INS_TRY(save(l, INS_RESUME, true, err));
-    l->last_saved = ins_now();
+static ins_status write_resume(train_loop *l, ins_error *err) {
+    INS_TRY(write_checkpoint(l, INS_RESUME, true, err));
     return ins_checkpoint_prune(l->run->c->dir, INS_RESUME, 2, err);
+}
+
+static ins_status save_resume(train_loop *l, ins_error *err) {
+    INS_TRY(ins_trainer_collect(l->run->trainer, err));
+    INS_TRY(ins_comm_agree(l->run->c->comm, leads(l) ? write_resume(l, err) : INS_OK, err));
+    l->last_saved = ins_now();
+    return INS_OK;
 }
 
 /* ---- probes ---- */
 
-static ins_status probe_and_keep(train_loop *l, double lr, ins_error *err) {
+/* By rank 0. */
+static ins_status run_probes(train_loop *l, double lr, ins_error *err) {
     ins_trainer *t = l->run->trainer;
     const ins_trainer_state *state = ins_trainer_get_state(t);
     bool history = ins_trainer_has_history(t);
@@ -102,7 +127,12 @@ static ins_status probe_and_keep(train_loop *l, double lr, ins_error *err) {
                           .trained = ins_trainer_weights(t),
                           .lr = lr};
     INS_TRY(ins_probe_set_run(l->probes, &at, err));
-    return save(l, INS_CHECKPOINTS, false, err);
+    return write_checkpoint(l, INS_CHECKPOINTS, false, err);
+}
+
+static ins_status probe_and_keep(train_loop *l, double lr, ins_error *err) {
+    if (ins_train_needs_history(l->run->options)) INS_TRY(ins_trainer_collect(l->run->trainer, err));
+    return ins_comm_agree(l->run->c->comm, leads(l) ? run_probes(l, lr, err) : INS_OK, err);
 }
 
 /* ---- what the user sees ---- */
@@ -207,34 +237,37 @@ static ins_status at_boundary(train_loop *l, double lr, ins_error *err) {
         if (status == INS_INTERRUPTED) return stop_here(l, err);
         INS_TRY(status);
     }
-    bool due = ins_now() - l->last_saved >= run->options->resume_every;
-    return due && ins_trainer_get_state(run->trainer)->step > l->first_step ? save_resume(l, err) : INS_OK;
+    return l->saving && ins_trainer_get_state(run->trainer)->step > l->first_step ? save_resume(l, err) : INS_OK;
 }
 
 static ins_status loop(train_loop *l, ins_error *err) {
     ins_train_run *run = l->run;
     const ins_trainer_state *state = ins_trainer_get_state(run->trainer);
+    ins_status status = INS_OK;
     while (state->step < run->n_steps) {
         int64_t step = state->step;
         double lr = learning_rate(run, step);
-        if (*run->c->stop) return stop_here(l, err);
+        INS_TRY(decide(l, status, err));
+        if (l->stopping) return stop_here(l, err);
         INS_TRY(at_boundary(l, lr, err));
         ins_trainer_watch(run->trainer, is_probed_step(l, step + 1));
         double started = ins_now();
-        ins_status status = ins_trainer_step(run->trainer, run->mixture, lr, &l->report, err);
+        status = ins_trainer_step(run->trainer, run->mixture, lr, &l->report, err);
         if (status != INS_OK) {
             ins_error_frame(err, "stage %s", run->c->name);
             return status;
         }
         count_time(l, ins_now() - started);
-        INS_TRY(record(l, step, lr, err));
+        status = record(l, step, lr, err);
         show(l, state->step == run->n_steps);
     }
-    if (*run->c->stop) return stop_here(l, err);
+    INS_TRY(decide(l, status, err));
+    if (l->stopping) return stop_here(l, err);
     return at_boundary(l, learning_rate(run, state->step - 1), err);
 }
 
-static ins_status finish(train_loop *l, ins_error *err) {
+/* By rank 0. */
+static ins_status write_end(train_loop *l, ins_error *err) {
     ins_train_run *run = l->run;
     const ins_trainer_state *state = ins_trainer_get_state(run->trainer);
     int64_t *counts = ins_calloc((size_t)run->n_sources, sizeof *counts);
@@ -256,8 +289,12 @@ static ins_status finish(train_loop *l, ins_error *err) {
     record.flop = ins_trainer_flops(run->trainer) * (double)state->step;
     record.peak_bytes = (double)ins_trainer_bytes(run->trainer);
     INS_TRY(ins_train_record_write(run->c->dir, &record, err));
-    report_speed(l);
     return ins_train_leave(run->c, &record, err);
+}
+
+static ins_status finish(train_loop *l, ins_error *err) {
+    report_speed(l);
+    return ins_comm_agree(l->run->c->comm, leads(l) ? write_end(l, err) : INS_OK, err);
 }
 
 ins_status ins_train_leave(const ins_stage_context *c, const ins_train_record *record, ins_error *err) {
@@ -273,9 +310,12 @@ ins_status ins_train_loop(ins_train_run *run, ins_error *err) {
     train_loop l = {.run = run, .started = ins_now(), .last_saved = ins_now()};
     l.first_step = ins_trainer_get_state(run->trainer)->step;
     l.first_tokens = ins_trainer_get_state(run->trainer)->tokens;
-    INS_TRY(ins_probe_set_open(run->c, &run->options->probes, run->model, run->tokenizer, run->trainer_options.compute,
-                               true, &l.probes, err));
-    ins_status status = loop(&l, err);
+    ins_status status = INS_OK;
+    if (leads(&l))
+        status = ins_probe_set_open(run->c, &run->options->probes, run->model, run->tokenizer,
+                                    run->trainer_options.compute, true, &l.probes, err);
+    status = ins_comm_agree(run->c->comm, status, err);
+    if (status == INS_OK) status = loop(&l, err);
     if (status == INS_OK) status = finish(&l, err);
     ins_probe_set_close(l.probes);
     return status;

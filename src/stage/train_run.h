@@ -56,6 +56,9 @@ ins_status ins_train_choose_sizes(ins_train_run *run, ins_error *err);
 ins_status ins_train_open_data(ins_train_run *run, ins_error *err);
 ins_status ins_train_open_trainer(ins_train_run *run, ins_error *err);
 
+/* Does a probe look at gradients or at the optimizer's state? */
+bool ins_train_needs_history(const ins_train_options *o);
+
 /* The steps at which probes run, ascending, first 0 and last n_steps; log-spaced or every so many. */
 ins_status ins_train_probe_steps(const ins_train_options *o, int64_t n_steps, int64_t **steps, int64_t *n,
                                  ins_error *err);

@@ -8,6 +8,7 @@
 #include "model/derive.h"
 #include "stage/train_run.h"
 
+enum { RESUME_PATH = 4096 };
 enum { DEFAULT_CONTEXT = 256, MICRO_POSITIONS = 4096, MIN_STEPS = 10 };
 #define WORTH_MEASURING 0.5 /* seconds of work at the peak: from there on the peak is measured more than once */
 
@@ -64,18 +65,25 @@ static ins_status choose_precision(ins_train_run *run, ins_error *err) {
     return INS_OK;
 }
 
+/* Of all ranks together: they measure at the same time, as they will train. */
+static ins_status measure_peak(const ins_train_run *run, double *peak, ins_error *err) {
+    *peak = ins_probe_flops(run->trainer_options.compute, run->c->pool);
+    return ins_comm_sum(run->c->comm, peak, 1, err);
+}
+
 ins_status ins_train_measure_machine(ins_train_run *run, ins_error *err) {
     if (run->peak_flops > 0) return INS_OK;
-    INS_TRY(choose_precision(run, err));
-    run->peak_flops = ins_probe_flops(run->trainer_options.compute, run->c->pool);
-    return INS_OK;
+    INS_TRY(ins_comm_agree(run->c->comm, choose_precision(run, err), err));
+    INS_TRY(
+        ins_comm_broadcast(run->c->comm, &run->trainer_options.compute, sizeof run->trainer_options.compute, 0, err));
+    return measure_peak(run, &run->peak_flops, err);
 }
 
 /* Other work on the machine only ever lowers a measurement. */
 void ins_train_measure_again(ins_train_run *run) {
     if (step_flops(run) * (double)run->n_steps < WORTH_MEASURING * run->peak_flops) return;
-    double peak = ins_probe_flops(run->trainer_options.compute, run->c->pool);
-    if (peak > run->peak_flops) run->peak_flops = peak;
+    double peak = 0;
+    if (measure_peak(run, &peak, NULL) == INS_OK && peak > run->peak_flops) run->peak_flops = peak;
 }
 
 ins_status ins_train_choose_sizes(ins_train_run *run, ins_error *err) {
@@ -100,6 +108,7 @@ ins_status ins_train_choose_sizes(ins_train_run *run, ins_error *err) {
     t->spike_action = o->spike;
     t->spike_z = o->spike_z;
     t->seed = run->c->seed;
+    t->comm = run->c->comm;
     choose_rows(run, batch);
     run->n_steps = run->has_record ? run->record.steps : choose_steps(run, budget);
     run->optimizer = (const ins_optimizer *)o->optimizer.desc;
@@ -130,31 +139,46 @@ ins_train_record ins_train_choices(const ins_train_run *run) {
                               .compute = run->trainer_options.compute};
 }
 
-static ins_status resume(ins_train_run *run, ins_error *err) {
-    char dir[4096];
-    int64_t step = 0;
+/* The checkpoint to go on from, or an empty path: begin. Rank 0 looks, and makes the folder fit for a beginning. */
+static ins_status find_start(ins_train_run *run, char dir[RESUME_PATH], int64_t *step, ins_error *err) {
     ins_error why = {0};
     if (!run->has_record) { /* nothing that is there belongs to what was decided now */
         INS_TRY(ins_checkpoint_prune(run->c->dir, INS_RESUME, 0, err));
         INS_TRY(ins_checkpoint_prune(run->c->dir, INS_CHECKPOINTS, 0, err));
     }
-    ins_status status = ins_checkpoint_find_in(run->c->dir, INS_RESUME, -1, run->c->log, dir, sizeof dir, &step, &why);
-    if (status == INS_MODEL || status == INS_DATA) { /* none yet, or all damaged: begin */
-        INS_TRY(run->c->metrics->truncate(run->c->metrics->arg, -1, err));
+    ins_status status = ins_checkpoint_find_in(run->c->dir, INS_RESUME, -1, run->c->log, dir, RESUME_PATH, step, &why);
+    if (status == INS_OK) return INS_OK;
+    dir[0] = '\0';
+    if (status == INS_MODEL || status == INS_DATA) { /* none yet, or all damaged */
         const ins_train_record record = ins_train_choices(run);
         return ins_train_record_write(run->c->dir, &record, err);
     }
-    if (status != INS_OK) {
-        if (err) *err = why;
-        return status;
-    }
-    INS_TRY(ins_checkpoint_restore(dir, run->model, run->trainer, run->optimizer, NULL, err));
-    ins_logf(run->c->log, INS_LOG_INFO, "%s: going on from step %lld of %lld", run->c->name, (long long)step,
-             (long long)run->n_steps);
-    return run->c->metrics->truncate(run->c->metrics->arg, step - 1, err);
+    if (err) *err = why;
+    return status;
 }
 
-static bool needs_history(const ins_train_options *o) {
+/* All ranks read the same checkpoint; the weights of rank 0 go for all, so that no difference can ever stay. */
+static ins_status resume(ins_train_run *run, ins_error *err) {
+    ins_comm *comm = run->c->comm;
+    char dir[RESUME_PATH] = "";
+    int64_t step = 0;
+    bool leads = ins_comm_rank(comm) == 0;
+    size_t bytes = (size_t)ins_model_params(run->model)->slab_count * sizeof(float);
+    INS_TRY(ins_comm_agree(comm, leads ? find_start(run, dir, &step, err) : INS_OK, err));
+    INS_TRY(ins_comm_broadcast(comm, dir, sizeof dir, 0, err));
+    if (dir[0]) {
+        ins_status status = ins_checkpoint_restore(dir, run->model, run->trainer, run->optimizer, NULL, err);
+        INS_TRY(ins_comm_agree(comm, status, err));
+        step = ins_trainer_get_state(run->trainer)->step;
+        ins_logf(run->c->log, INS_LOG_INFO, "%s: going on from step %lld of %lld", run->c->name, (long long)step,
+                 (long long)run->n_steps);
+    }
+    INS_TRY(ins_comm_broadcast(comm, ins_trainer_weights(run->trainer), bytes, 0, err));
+    ins_status status = run->c->metrics->truncate(run->c->metrics->arg, dir[0] ? step - 1 : -1, err);
+    return ins_comm_agree(comm, status, err);
+}
+
+bool ins_train_needs_history(const ins_train_options *o) {
     for (int64_t i = 0; i < o->probes.n; i++) {
         const ins_probe *probe = (const ins_probe *)o->probes.items[i].desc;
         if (probe && (probe->needs & INS_PROBE_NEEDS_TRAINING)) return true;
@@ -166,18 +190,27 @@ ins_status ins_train_open_trainer(ins_train_run *run, ins_error *err) {
     float *weights = run->start;
     run->start = NULL; /* the trainer takes them, also when it fails */
     INS_TRY(ins_trainer_new(run->model, weights, &run->trainer_options, run->c->pool, &run->trainer, err));
-    return needs_history(run->options) ? ins_trainer_keep_history(run->trainer, err) : INS_OK;
+    return ins_train_needs_history(run->options) ? ins_trainer_keep_history(run->trainer, err) : INS_OK;
+}
+
+/* What this process can do by itself before sizes are chosen; rank 0's record of an earlier attempt goes for all. */
+static ins_status open_record(ins_train_run *run, ins_error *err) {
+    ins_comm *comm = run->c->comm;
+    if (ins_comm_rank(comm) == 0) run->has_record = ins_train_record_read(run->c->dir, &run->record);
+    INS_TRY(ins_comm_broadcast(comm, &run->has_record, sizeof run->has_record, 0, err));
+    return ins_comm_broadcast(comm, &run->record, sizeof run->record, 0, err);
 }
 
 ins_status ins_train_open(ins_train_run *run, const ins_stage_context *c, ins_error *err) {
     *run = (ins_train_run){.c = c, .options = c->options, .arena = ins_arena_new(0)};
-    if (!run->arena) return INS_FAIL(err, INS_NOMEM, "no memory for the train stage");
-    run->has_record = ins_train_record_read(c->dir, &run->record);
-    INS_TRY(ins_train_open_model(run, err));
+    INS_TRY(
+        ins_comm_agree(c->comm, run->arena ? INS_OK : INS_FAIL(err, INS_NOMEM, "no memory for the train stage"), err));
+    INS_TRY(open_record(run, err));
+    INS_TRY(ins_comm_agree(c->comm, ins_train_open_model(run, err), err));
     INS_TRY(ins_train_choose_sizes(run, err));
-    INS_TRY(ins_train_open_data(run, err));
+    INS_TRY(ins_comm_agree(c->comm, ins_train_open_data(run, err), err));
     ins_train_measure_again(run);
-    INS_TRY(ins_train_open_trainer(run, err));
+    INS_TRY(ins_comm_agree(c->comm, ins_train_open_trainer(run, err), err));
     INS_TRY(resume(run, err));
     ins_train_measure_again(run);
     INS_TRY(ins_train_probe_steps(run->options, run->n_steps, &run->probe_steps, &run->n_probe_steps, err));

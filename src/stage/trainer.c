@@ -1,46 +1,31 @@
 /* The training step: see trainer.h. */
-#include "stage/trainer.h"
+#include "stage/trainer_internal.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "kernel/elementwise.h"
-#include "objective/train_graph.h"
 #include "optim/ema.h"
 
 enum { SPIKE_WARMUP = 32 };
-
-struct ins_trainer {
-    const ins_model *model;
-    ins_trainer_options options;
-    ins_pool *pool;
-    const ins_objective *objective;
-    const ins_optimizer *optimizer;
-    ins_train_graph *graph; /* of one micro-batch */
-    ins_batch **batches;    /* n_micro */
-    float *weights, *grads, *micro_grads, *ema, *previous;
-    float **slots;
-    bool watch, has_history;
-    ins_trainer_state state;
-};
 
 /* ---- construction ---- */
 
 static ins_status make_memory(ins_trainer *t, ins_error *err) {
     const ins_params *params = ins_model_params(t->model);
     INS_TRY(ins_slab_new(params, &t->grads, err));
-    if (t->options.n_micro > 1) INS_TRY(ins_slab_new(params, &t->micro_grads, err));
+    if (t->rows.n_micro > 1) INS_TRY(ins_slab_new(params, &t->micro_grads, err));
     if (t->options.ema > 0) {
         INS_TRY(ins_slab_new(params, &t->ema, err));
         memcpy(t->ema, t->weights, (size_t)params->slab_count * sizeof(float));
     }
     t->slots = ins_calloc((size_t)t->optimizer->n_slots + 1, sizeof *t->slots);
-    t->batches = ins_calloc((size_t)t->options.n_micro, sizeof *t->batches);
+    t->batches = ins_calloc((size_t)t->rows.n_micro, sizeof *t->batches);
     if (!t->slots || !t->batches) return INS_FAIL(err, INS_NOMEM, "no memory for the trainer");
     for (int i = 0; i < t->optimizer->n_slots; i++) INS_TRY(ins_slab_new(params, &t->slots[i], err));
-    for (int64_t i = 0; i < t->options.n_micro; i++) {
-        INS_TRY(ins_batch_new(t->options.micro_rows, t->options.context, &t->batches[i], err));
+    for (int64_t i = 0; i < t->rows.n_micro; i++) {
+        INS_TRY(ins_batch_new(t->rows.micro_rows, t->options.context, &t->batches[i], err));
     }
     return INS_OK;
 }
@@ -50,16 +35,18 @@ static ins_status construct(ins_trainer *t, ins_error *err) {
         return INS_FAIL(err, INS_BUG, "trainer: micro_rows %lld, n_micro %lld, context %lld",
                         (long long)t->options.micro_rows, (long long)t->options.n_micro, (long long)t->options.context);
     }
+    t->rows = trainer_share(&t->options);
     INS_TRY(make_memory(t, err));
     ins_train_graph_config config = {.model = t->model,
                                      .objective = &t->options.objective,
                                      .compute = t->options.compute,
-                                     .n_rows = t->options.micro_rows,
+                                     .n_rows = t->rows.micro_rows,
                                      .n_cols = t->options.context,
                                      .weights = t->weights,
                                      .grads = t->micro_grads ? t->micro_grads : t->grads,
                                      .pool = t->pool};
-    return ins_train_graph_new(&config, &t->graph, err);
+    INS_TRY(ins_train_graph_new(&config, &t->graph, err));
+    return trainer_open_ranks(t, err);
 }
 
 ins_status ins_trainer_new(const ins_model *model, float *weights, const ins_trainer_options *options, ins_pool *pool,
@@ -88,7 +75,8 @@ void ins_trainer_free(ins_trainer *t) {
     if (!t) return;
     const ins_params *params = ins_model_params(t->model);
     ins_train_graph_free(t->graph);
-    for (int64_t i = 0; t->batches && i < t->options.n_micro; i++) ins_batch_free(t->batches[i]);
+    ins_reducer_free(t->reducer);
+    for (int64_t i = 0; t->batches && i < t->rows.n_micro; i++) ins_batch_free(t->batches[i]);
     for (int i = 0; t->slots && i < t->optimizer->n_slots; i++) ins_slab_free(params, t->slots[i]);
     ins_free(t->batches);
     ins_free(t->slots);
@@ -102,13 +90,25 @@ void ins_trainer_free(ins_trainer *t) {
 
 /* ---- one step ---- */
 
+/* The rows of a micro-batch; behind them padding, which stays as it is. */
+static void read_rows(const ins_trainer *t, const ins_mixture *mixture, int64_t micro) {
+    ins_batch *batch = t->batches[micro], there = *batch;
+    there.n_rows = trainer_n_valid(t, micro);
+    uint64_t first = t->state.cursor + (uint64_t)(t->rows.first + micro * t->rows.micro_rows);
+    if (there.n_rows > 0) ins_mixture_batch(mixture, first, &there);
+    batch->n_targets = there.n_targets;
+    batch->n_tokens = there.n_tokens;
+    batch->text_bytes = there.text_bytes;
+}
+
 static ins_status read_batches(ins_trainer *t, const ins_mixture *mixture, ins_step_report *report, ins_error *err) {
     const ins_trainer_options *o = &t->options;
-    for (int64_t i = 0; i < o->n_micro; i++) {
+    for (int64_t i = 0; i < t->rows.n_micro; i++) {
         ins_batch *batch = t->batches[i];
-        ins_mixture_batch(mixture, t->state.cursor + (uint64_t)(i * o->micro_rows), batch);
+        int32_t extra;
+        read_rows(t, mixture, i);
         if (t->objective->prepare) {
-            ins_rng_key key = ins_rng_derive(o->seed, "prepare", (uint64_t)(t->state.step * o->n_micro + i));
+            ins_rng_key key = ins_rng_derive(o->seed, "prepare", trainer_micro_number(t, i, &extra));
             INS_TRY(t->objective->prepare(o->objective.options, batch, key, err));
         } else {
             ins_batch_spans(batch, t->objective->span, true);
@@ -122,18 +122,14 @@ static ins_status read_batches(ins_trainer *t, const ins_mixture *mixture, ins_s
 
 static ins_status run_micro(ins_trainer *t, int64_t micro, double loss_scale, bool checked, ins_train_result *out,
                             ins_error *err) {
-    ins_rng_key key =
-        ins_rng_derive(t->options.seed, "dropout", (uint64_t)(t->state.step * t->options.n_micro + micro));
-    const int32_t rng_key[4] = {(int32_t)key.k[0], (int32_t)key.k[1], 0, 0};
+    int32_t extra;
+    ins_rng_key key = ins_rng_derive(t->options.seed, "dropout", trainer_micro_number(t, micro, &extra));
+    const int32_t rng_key[4] = {(int32_t)key.k[0], (int32_t)key.k[1], extra, 0};
     return ins_train_graph_run(t->graph, t->batches[micro], loss_scale, rng_key, checked, out, err);
 }
 
-typedef struct step_sums {
-    double loss, correct, bits; /* weighted NLL and hits; plain NLL in bits of the targets in the loss */
-} step_sums;
-
 /* In f64, from the per-position values, row by row: does not depend on how rows were grouped. */
-static void add_losses(const ins_batch *batch, const ins_train_result *result, step_sums *sums) {
+static void add_losses(const ins_batch *batch, const ins_train_result *result, trainer_sums *sums) {
     int64_t n = batch->n_rows * batch->n_cols;
     for (int64_t i = 0; i < n; i++) {
         double weight = (double)batch->weights[i];
@@ -144,24 +140,34 @@ static void add_losses(const ins_batch *batch, const ins_train_result *result, s
     }
 }
 
-static ins_status run_all(ins_trainer *t, ins_step_report *report, ins_error *err) {
+/* This process's micro-batches. With other ranks the gradients of the last one are added and sent while it runs. */
+static ins_status run_micros(ins_trainer *t, double loss_scale, trainer_sums *sums, ins_error *err) {
     const ins_params *params = ins_model_params(t->model);
-    step_sums sums = {0};
-    double targets = report->targets > 0 ? (double)report->targets : 1;
-    for (int64_t i = 0; i < t->options.n_micro; i++) {
+    for (int64_t i = 0; i < t->rows.n_micro; i++) {
         ins_train_result result;
-        INS_TRY(run_micro(t, i, 1 / targets, false, &result, err));
-        add_losses(t->batches[i], &result, &sums);
-        if (!t->micro_grads) continue;
+        if (i == t->rows.n_micro - 1) trainer_begin_sending(t);
+        INS_TRY(run_micro(t, i, loss_scale, false, &result, err));
+        add_losses(t->batches[i], &result, sums);
+        if (!t->micro_grads || t->sending) continue;
         if (i == 0) {
             ins_copy_bytes((size_t)params->slab_count * sizeof(float), t->micro_grads, t->grads, t->pool);
         } else {
             ins_grads_add(params, t->micro_grads, t->grads, t->pool);
         }
     }
+    return INS_OK;
+}
+
+static ins_status run_all(ins_trainer *t, ins_step_report *report, ins_error *err) {
+    trainer_sums sums = {0};
+    double targets = report->targets > 0 ? (double)report->targets : 1;
+    ins_status status = run_micros(t, 1 / targets, &sums, err);
+    INS_TRY(trainer_share_sums(t, status, &sums, err));
     report->loss = sums.loss / targets;
     report->accuracy = sums.correct / targets;
     report->bits_per_byte = report->text_bytes > 0 ? sums.bits / (double)report->text_bytes : 0;
+    report->grad_norm =
+        t->reducer ? sqrt(sums.grad_square) : ins_grad_norm(ins_model_params(t->model), t->grads, t->pool);
     return INS_OK;
 }
 
@@ -170,19 +176,20 @@ static const char *const numeric_hint =
 
 /* The first row of a micro-batch, for messages: "samples 64 to 71, from row 12 of near". */
 static void describe_batch(const ins_trainer *t, const ins_mixture *mixture, int64_t micro, char *buf, size_t size) {
-    uint64_t first = t->state.cursor + (uint64_t)(micro * t->options.micro_rows);
+    uint64_t first = t->state.cursor + (uint64_t)(t->rows.first + micro * t->rows.micro_rows);
+    int64_t n = trainer_n_valid(t, micro);
     int64_t source = 0, row = 0;
     ins_mixture_at(mixture, first, &source, &row);
     const char *name = t->options.source_names ? t->options.source_names[source] : "source";
     snprintf(buf, size, "samples %llu to %llu, from row %lld of %s", (unsigned long long)first,
-             (unsigned long long)(first + (uint64_t)t->options.micro_rows - 1), (long long)row, name);
+             (unsigned long long)(first + (uint64_t)(n > 0 ? n : 1) - 1), (long long)row, name);
 }
 
-/* The step gave a non-finite loss or norm: run again with checks to name the op, and name the batch. */
-static ins_status explain_nonfinite(ins_trainer *t, const ins_mixture *mixture, const ins_step_report *report,
-                                    ins_error *err) {
+/* Run again with checks to name the op, and name the batch; INS_OK when every op's result is finite. */
+static ins_status find_nonfinite(ins_trainer *t, const ins_mixture *mixture, const ins_step_report *report,
+                                 ins_error *err) {
     double loss_scale = report->targets > 0 ? 1.0 / (double)report->targets : 1;
-    for (int64_t i = 0; i < t->options.n_micro; i++) {
+    for (int64_t i = 0; i < t->rows.n_micro; i++) {
         ins_error why = {0};
         char where[256];
         ins_status status = run_micro(t, i, loss_scale, true, NULL, &why);
@@ -193,6 +200,14 @@ static ins_status explain_nonfinite(ins_trainer *t, const ins_mixture *mixture, 
         ins_error_hint(err, "%s", numeric_hint);
         return INS_NUMERIC;
     }
+    return INS_OK;
+}
+
+/* The step gave a non-finite loss or norm. */
+static ins_status explain_nonfinite(ins_trainer *t, const ins_mixture *mixture, const ins_step_report *report,
+                                    ins_error *err) {
+    ins_status status = find_nonfinite(t, mixture, report, err);
+    INS_TRY(ins_comm_agree(t->options.comm, status, err));
     INS_FAIL(err, INS_NUMERIC, "step %lld: loss %g, gradient norm %g are not finite, though every op's result is",
              (long long)t->state.step, report->loss, report->grad_norm);
     ins_error_hint(err, "%s", numeric_hint);
@@ -211,7 +226,7 @@ static void running_add(ins_running *r, double value) {
     r->n++;
 }
 
-static void apply_update(ins_trainer *t, double lr, double grad_norm) {
+static ins_status apply_update(ins_trainer *t, double lr, double grad_norm, ins_error *err) {
     const ins_params *params = ins_model_params(t->model);
     double scale = t->options.clip > 0 && grad_norm > t->options.clip ? t->options.clip / grad_norm : 1.0;
     t->state.updates++;
@@ -223,32 +238,41 @@ static void apply_update(ins_trainer *t, double lr, double grad_norm) {
                          .grad_scale = scale,
                          .step = t->state.updates,
                          .pool = t->pool};
-    t->optimizer->update(t->options.optimizer.options, &update);
+    for (int64_t i = 0; i < ins_trainer_n_owned(t); i++) {
+        ins_trainer_owned(t, i, &update.begin, &update.end);
+        if (update.end > update.begin) t->optimizer->update(t->options.optimizer.options, &update);
+    }
+    INS_TRY(trainer_share_weights(t, err));
     if (t->ema) ins_ema_step(params, t->options.ema, t->state.updates, t->weights, t->ema, t->pool);
+    return INS_OK;
+}
+
+/* What probes of the training want to know of this step, on rank 0. */
+static ins_status keep_step(ins_trainer *t, ins_error *err) {
+    t->has_history = t->previous && t->watch;
+    if (!t->has_history) return INS_OK;
+    size_t bytes = (size_t)ins_model_params(t->model)->slab_count * sizeof(float);
+    if (ins_comm_rank(t->options.comm) == 0) ins_copy_bytes(bytes, t->weights, t->previous, t->pool);
+    return t->reducer ? ins_reducer_collect(t->reducer, t->grads, 0, err) : INS_OK;
 }
 
 ins_status ins_trainer_step(ins_trainer *t, const ins_mixture *mixture, double lr, ins_step_report *report,
                             ins_error *err) {
     ins_step_report r = {0};
-    INS_TRY(read_batches(t, mixture, &r, err));
+    INS_TRY(trainer_share_counts(t, read_batches(t, mixture, &r, err), &r, err));
     INS_TRY(run_all(t, &r, err));
-    r.grad_norm = ins_grad_norm(ins_model_params(t->model), t->grads, t->pool);
     if (!isfinite(r.loss) || !isfinite(r.grad_norm)) return explain_nonfinite(t, mixture, &r, err);
     if (t->options.spike_action == INS_SPIKE_SKIP) {
         r.skipped = is_spike(&t->state.loss, r.loss, t->options.spike_z) ||
                     is_spike(&t->state.norm, r.grad_norm, t->options.spike_z);
     }
-    t->has_history = t->previous && t->watch;
-    if (t->has_history) {
-        size_t bytes = (size_t)ins_model_params(t->model)->slab_count * sizeof(float);
-        ins_copy_bytes(bytes, t->weights, t->previous, t->pool);
-    }
+    INS_TRY(keep_step(t, err));
     if (r.skipped) {
         t->state.skipped++;
     } else {
         running_add(&t->state.loss, r.loss);
         running_add(&t->state.norm, r.grad_norm);
-        if (r.targets > 0) apply_update(t, lr, r.grad_norm);
+        if (r.targets > 0) INS_TRY(apply_update(t, lr, r.grad_norm, err));
     }
     t->state.step++;
     t->state.cursor += (uint64_t)(t->options.micro_rows * t->options.n_micro);
@@ -301,13 +325,15 @@ float *ins_trainer_previous(ins_trainer *t) {
 }
 
 double ins_trainer_flops(const ins_trainer *t) {
-    return ins_plan_matmul_flops(ins_train_graph_plan(t->graph)) * (double)t->options.n_micro;
+    double rows = (double)(t->options.n_micro * t->options.micro_rows);
+    return ins_plan_matmul_flops(ins_train_graph_plan(t->graph)) / (double)t->rows.micro_rows * rows;
 }
 
 size_t ins_trainer_bytes(const ins_trainer *t) {
     size_t slab = (size_t)ins_model_params(t->model)->slab_count * sizeof(float);
     size_t n_slabs =
         2 + (size_t)t->optimizer->n_slots + (t->micro_grads ? 1 : 0) + (t->ema ? 1 : 0) + (t->previous ? 1 : 0);
-    size_t batch = (size_t)(t->options.n_micro * t->options.micro_rows * t->options.context) * 7 * sizeof(float);
+    size_t batch = (size_t)(t->rows.n_micro * t->rows.micro_rows * t->options.context) * 7 * sizeof(float);
+    if (t->reducer) batch += ins_reducer_bytes(t->reducer);
     return ins_plan_arena_bytes(ins_train_graph_plan(t->graph)) + n_slabs * slab + batch;
 }

@@ -4,11 +4,15 @@
  *
  * One step: read all micro-batches of the step (the loss is normalised by the targets of the whole step), run the graph
  * once a micro-batch, sum gradients, measure the norm, clip, decide about spikes, update, average.
+ *
+ * With several ranks each runs a share of the step's rows and all call the same functions in the same order; gradients
+ * are summed while the backward pass still runs, and each rank keeps optimizer state for its parts of the slabs only.
  */
 #ifndef INS_STAGE_TRAINER_H
 #define INS_STAGE_TRAINER_H
 
 #include "data/batch.h"
+#include "dist/comm.h"
 #include "objective/objective.h"
 #include "optim/optim.h"
 
@@ -26,6 +30,7 @@ typedef struct ins_trainer_options {
     double spike_z; /* a step whose loss or norm lies this many deviations above its running mean is a spike */
     uint64_t seed;
     const char *const *source_names; /* of the mixture's sources, for messages; or NULL */
+    ins_comm *comm;                  /* ranks that share the rows of a step; NULL = this process alone */
 } ins_trainer_options;
 
 /* Running mean and variance for the spike rule: exponential, warm after 32 values. */
@@ -61,15 +66,22 @@ ins_status ins_trainer_new(const ins_model *model, float *weights, const ins_tra
                            ins_trainer **out, ins_error *err);
 void ins_trainer_free(ins_trainer *t);
 
-/* One step with learning rate lr (already from the schedule). No heap allocation after the second call. INS_NUMERIC
- * names the first op that made a non-finite value and the rows of the batch; the weights are those before the step. */
+/* One step with learning rate lr (already from the schedule); the report is of all ranks. No heap allocation after the
+ * second call. INS_NUMERIC names the first op that made a non-finite value and the rows of the batch; the weights are
+ * those before the step. */
 ins_status ins_trainer_step(ins_trainer *t, const ins_mixture *mixture, double lr, ins_step_report *report,
                             ins_error *err);
 
 ins_trainer_state *ins_trainer_get_state(ins_trainer *t);
-float *ins_trainer_weights(ins_trainer *t);
+float *ins_trainer_weights(ins_trainer *t);            /* may be written until the next step */
 float *ins_trainer_ema(ins_trainer *t);                /* NULL without averaging */
 float *const *ins_trainer_slots(const ins_trainer *t); /* optimizer slots, options.optimizer's n_slots of them */
+
+/* Elements of the slots that this rank keeps: ranges 0 .. n-1, ascending, [begin, end); all with one rank. */
+int64_t ins_trainer_n_owned(const ins_trainer *t);
+void ins_trainer_owned(const ins_trainer *t, int64_t i, int64_t *begin, int64_t *end);
+/* The slots of all ranks to rank 0, for a checkpoint or a probe. Together. */
+ins_status ins_trainer_collect(ins_trainer *t, ins_error *err);
 
 /* What probes of the training itself look at: gradients of the last step and the weights before its update. Kept in
  * steps that are watched (a copy of the weights each), after keep_history has made room; has_history says that they are
@@ -85,7 +97,7 @@ float *ins_trainer_previous(ins_trainer *t); /* NULL unless kept */
 ins_status ins_trainer_read(ins_trainer *t, const ins_mixture *mixture, ins_error *err);
 const ins_batch *ins_trainer_batch(const ins_trainer *t, int64_t micro);
 
-double ins_trainer_flops(const ins_trainer *t); /* matmul + attention, of a whole step */
-size_t ins_trainer_bytes(const ins_trainer *t); /* arena + slabs + batches */
+double ins_trainer_flops(const ins_trainer *t); /* matmul + attention, of a whole step on all ranks */
+size_t ins_trainer_bytes(const ins_trainer *t); /* arena + slabs + batches, of this rank */
 
 #endif
