@@ -4,6 +4,7 @@
 #include "kernel/attention_impl.h"
 #include "kernel/gemm_impl.h"
 #include "kernel/loop_impl.h"
+#include "kernel/lstm_impl.h"
 #include "kernel/norm_impl.h"
 #include "kernel/optim_impl.h"
 #include "kernel/rope_impl.h"
@@ -28,9 +29,10 @@ int64_t ins_impl_choices(ins_impl_choice *out, int64_t cap) {
     for (size_t d = 0; d < sizeof(dtypes) / sizeof(dtypes[0]); d++) {
         ins_gemm_args gemm = {
             .m = 64, .n = 64, .k = 64, .dtype_a = dtypes[d], .dtype_b = dtypes[d], .dtype_c = dtypes[d]};
-        ins_impl_choice row = {"gemm", dtypes[d], ins_gemm_impl_name(&gemm)};
-        if (n < cap) out[n] = row;
-        n++;
+        const ins_impl_choice own[] = {{"gemm", dtypes[d], ins_gemm_impl_name(&gemm)},
+                                       {"lstm", dtypes[d], ins_lstm_impl_name(dtypes[d])}};
+        for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++, n++)
+            if (n < cap) out[n] = own[i];
         for (size_t i = 0; i < sizeof(impl_families) / sizeof(impl_families[0]); i++) {
             const ins_impl_head *head = ins_impl_pick(impl_families[i].list, dtypes[d]);
             if (!head) continue;

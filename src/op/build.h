@@ -111,6 +111,11 @@ ins_value ins_dropout(ins_graph *g, ins_value x, ins_value rng_key, double p, ui
 
 /* -- recurrent: one LSTM layer. x [B,T,D], w_ih [4H,D], w_hh [4H,H], bias [4H] (i f g o) -> h [B,T,H]; composite -- */
 ins_value ins_lstm(ins_graph *g, ins_value x, ins_value w_ih, ins_value w_hh, ins_value bias);
+/* Its part after the projection of the input: projected [B,T,4H]. Each row of the batch is a sequence; where positions
+ * (i32 [B,T], or INS_NO_VALUE) is 0 the state begins anew. h0, c0 [B,H]: the state before the first step, both or none.
+ * Returns h [B,T,H] in compute dtype; *cells (may be NULL) gets c [B,T,H] in acc. */
+ins_value ins_lstm_steps(ins_graph *g, ins_value projected, ins_value w_hh, ins_value positions, ins_value h0,
+                         ins_value c0, ins_value *cells);
 
 /* stop_gradient(x): identity forward, no gradient. */
 ins_value ins_stop_gradient(ins_graph *g, ins_value x);
