@@ -7,7 +7,7 @@
 
 const ins_impl_head *const ins_gemm_impls[] = {
 #ifdef INS_KERNEL_ONEDNN
-    &ins_onednn_gemm.head,
+    &ins_onednn_gemm_amx.head,
 #endif
 #ifdef INS_KERNEL_X86
     &ins_cpu_gemm_avx512_bf16.head,
@@ -15,22 +15,42 @@ const ins_impl_head *const ins_gemm_impls[] = {
     INS_CPU_LIST(ins_cpu_gemm),     &ins_ref_gemm_f32.head, &ins_ref_gemm_f64.head, NULL,
 };
 
+const ins_impl_head *const ins_gemm_libraries[] = {
+#ifdef INS_KERNEL_ONEDNN
+    &ins_onednn_gemm.head,   &ins_onednn_gemm_packed.head,
+    &ins_onednn_sgemm.head,
+#endif
+    &ins_openblas_gemm.head, NULL,
+};
+
 const ins_gemm_impl *ins_gemm_onednn(void) {
 #ifdef INS_KERNEL_ONEDNN
-    const ins_gemm_args args = {.k = 1};
-    if (ins_onednn_gemm.accepts(&args)) return &ins_onednn_gemm;
+    const ins_gemm_args args = {
+        .k = 1, .dtype_a = INS_DTYPE_BF16, .dtype_b = INS_DTYPE_BF16, .dtype_c = INS_DTYPE_BF16};
+    if (ins_gemm_fits(&ins_onednn_gemm, &args)) return &ins_onednn_gemm;
 #endif
     return NULL;
 }
 
-static const ins_gemm_impl *gemm_pick(const ins_gemm_args *args) {
-    ins_isa_level level = ins_isa_detect();
+bool ins_gemm_fits(const ins_gemm_impl *impl, const ins_gemm_args *args) {
+    if (impl->head.level > ins_isa_detect() || !(impl->head.dtypes & INS_DTYPE_BIT(args->dtype_a))) return false;
+    return !impl->accepts || impl->accepts(args);
+}
+
+static const ins_gemm_impl *gemm_pick(const ins_gemm_args *args, bool libraries) {
     for (const ins_impl_head *const *row = ins_gemm_impls; *row; row++) {
         const ins_gemm_impl *impl = (const ins_gemm_impl *)*row;
-        if (impl->head.level > level || !(impl->head.dtypes & INS_DTYPE_BIT(args->dtype_a))) continue;
-        if (!impl->accepts || impl->accepts(args)) return impl;
+        if ((libraries || !impl->library) && ins_gemm_fits(impl, args)) return impl;
     }
     return NULL;
+}
+
+const ins_gemm_impl *ins_gemm_default(const ins_gemm_args *args) {
+    return gemm_pick(args, true);
+}
+
+const ins_gemm_impl *ins_gemm_own(const ins_gemm_args *args) {
+    return gemm_pick(args, false);
 }
 
 static bool gemm_dtypes_fit(const ins_gemm_args *args) {
@@ -54,7 +74,7 @@ static ins_status gemm_check(const ins_gemm_args *args, ins_error *err) {
 ins_status ins_gemm_batched(const ins_gemm_args *args, const ins_gemm_batch *batch, ins_pool *pool, ins_error *err) {
     INS_TRY(gemm_check(args, err));
     if (args->m == 0 || args->n == 0 || batch->batch <= 0) return INS_OK;
-    const ins_gemm_impl *impl = gemm_pick(args);
+    const ins_gemm_impl *impl = args->choices ? ins_gemm_choose(args, batch, pool) : ins_gemm_default(args);
     if (!impl) return ins_impl_none("gemm", args->dtype_a, err);
     impl->run(args, batch, pool);
     return INS_OK;
@@ -66,6 +86,6 @@ ins_status ins_gemm(const ins_gemm_args *args, ins_pool *pool, ins_error *err) {
 }
 
 const char *ins_gemm_impl_name(const ins_gemm_args *args) {
-    const ins_gemm_impl *impl = gemm_dtypes_fit(args) ? gemm_pick(args) : NULL;
+    const ins_gemm_impl *impl = gemm_dtypes_fit(args) ? ins_gemm_default(args) : NULL;
     return impl ? impl->head.name : "none";
 }

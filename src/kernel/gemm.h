@@ -8,6 +8,8 @@
 #include "base/pool.h"
 #include "tensor/tensor.h"
 
+typedef struct ins_gemm_choices ins_gemm_choices; /* kernel/gemm_choice.h */
+
 typedef struct ins_gemm_args {
     bool trans_a; /* A is stored [k,m] */
     bool trans_b; /* B is stored [n,k] */
@@ -21,6 +23,9 @@ typedef struct ins_gemm_args {
     ins_dtype dtype_a, dtype_b, dtype_c;
     bool accumulate;  /* add to C instead of overwriting it */
     const void *bias; /* [n] in acc, or NULL */
+    /* Who makes each product, in training graphs; NULL = our own kernels, whose rows have the same bits in any batch.
+     */
+    ins_gemm_choices *choices;
 } ins_gemm_args;
 
 /* Errors: INS_BUG when the dtypes do not go together or a size or stride is impossible. k = 0 gives bias (or 0). */

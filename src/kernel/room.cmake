@@ -42,12 +42,16 @@ endif()
 ins_kernel_variant(generic SOURCES ${cpu_srcs} FLAGS ${cpu_flags} DEFINES ${x86})
 ins_kernel_variant(loops_f64 SOURCES ${loop_srcs} FLAGS ${cpu_flags} -ffp-contract=off DEFINES ${x86} INS_CPU_F64 INS_CPU_SUFFIX=f64 INS_CPU_LEVEL=INS_ISA_GENERIC)
 
-# oneDNN drives AMX. Its header is enough: the library is loaded at run time, on processors that gain from it.
+# Libraries for matrix products are loaded at run time, where they are there; none is linked. Of oneDNN the build needs
+# the header, because its structs changed between versions; OpenBLAS needs nothing. -DINS_ONEDNN=OFF leaves it out.
+option(INS_ONEDNN "Call oneDNN where its library is found at run time (needs dnnl.h)" ON)
+file(GLOB openblas_srcs CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/kernel/openblas/*.c)
+target_sources(ins_kernel PRIVATE ${openblas_srcs})
+list(APPEND INS_EXTRA_LIBS ${CMAKE_DL_LIBS})
 find_path(INS_DNNL_INCLUDE dnnl.h)
-if(INS_DNNL_INCLUDE AND x86)
+if(INS_ONEDNN AND INS_DNNL_INCLUDE AND x86)
   file(GLOB onednn_srcs CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/kernel/onednn/*.c)
   target_sources(ins_kernel PRIVATE ${onednn_srcs})
   target_include_directories(ins_kernel PRIVATE ${INS_DNNL_INCLUDE})
   target_compile_definitions(ins_kernel PRIVATE INS_KERNEL_ONEDNN)
-  list(APPEND INS_EXTRA_LIBS ${CMAKE_DL_LIBS})
 endif()

@@ -1,153 +1,136 @@
-/* bf16 products through oneDNN, which knows how to drive AMX tiles. C is cut into a fixed grid of blocks; each block is
- * one single-threaded call, so that results do not depend on the number of threads. A thread keeps the primitives it
- * has made until it ends; a block that oneDNN refuses is done by our own kernel.
+/* Products through oneDNN, which also knows how to drive AMX tiles: one matmul primitive a block. Three rows:
+ *   onednn          operands as they are
+ *   onednn-packed   B first brought into the library's own layout. Nobody tells a product when its weights changed, so
+ *                   this happens in every product; it pays where many rows share the weights.
+ *   onednn-sgemm    the library's BLAS-like function
  */
-#include <pthread.h>
-#include <string.h>
+#include <stdatomic.h>
 
-#include "base/mem.h"
-#include "kernel/gemm_impl.h"
-#include "kernel/onednn/dnnl_api.h"
+#include "kernel/gemm_blocks.h"
+#include "kernel/onednn/onednn_thread.h"
 
-typedef struct onednn_entry {
-    ins_dnnl_shape shape;
-    ins_dnnl_matmul matmul;
-    bool refused;
-    struct onednn_entry *next;
-} onednn_entry;
-
-typedef struct onednn_thread {
-    ins_dnnl dnnl;
-    onednn_entry *entries;
-    void *scratchpad;
-    size_t scratchpad_bytes;
-} onednn_thread;
-
-static pthread_key_t onednn_key;
-static bool onednn_key_made;
-static pthread_once_t onednn_once = PTHREAD_ONCE_INIT;
-
-static void onednn_thread_free(void *arg) {
-    onednn_thread *state = arg;
-    while (state->entries) {
-        onednn_entry *entry = state->entries;
-        state->entries = entry->next;
-        if (!entry->refused) ins_dnnl_matmul_free(&entry->matmul);
-        ins_free(entry);
-    }
-    ins_free(state->scratchpad);
-    ins_dnnl_close(&state->dnnl);
-    ins_free(state);
+static bool onednn_block(const ins_gemm_block *block, void *context) {
+    (void)context;
+    const ins_gemm_args *args = &block->args;
+    onednn_thread *thread = onednn_thread_get();
+    if (!thread) return false;
+    ins_dnnl_shape shape = onednn_shape(args);
+    const ins_dnnl_matmul *matmul = onednn_matmul(thread, &shape, 0);
+    return matmul &&
+           ins_dnnl_matmul_run(&thread->dnnl, matmul, args->a, args->b, args->bias, args->c, thread->scratchpad.data);
 }
 
-static void onednn_key_make(void) {
-    onednn_key_made = pthread_key_create(&onednn_key, onednn_thread_free) == 0;
+static void onednn_run(const ins_gemm_args *args, const ins_gemm_batch *batch, ins_pool *pool) {
+    ins_gemm_grid grid = ins_gemm_grid_make(args, batch->batch);
+    ins_gemm_blocks_run(args, batch, &grid, pool, onednn_block, NULL);
 }
 
-/* The calling thread's state, made at first use; NULL when that fails. */
-static onednn_thread *onednn_thread_get(void) {
-    if (pthread_once(&onednn_once, onednn_key_make) || !onednn_key_made) return NULL;
-    onednn_thread *state = pthread_getspecific(onednn_key);
-    if (state) return state;
-    state = ins_calloc(1, sizeof(*state));
-    if (!state) return NULL;
-    if (!ins_dnnl_open(&state->dnnl)) {
-        ins_free(state);
-        return NULL;
-    }
-    if (pthread_setspecific(onednn_key, state) == 0) return state;
-    onednn_thread_free(state);
-    return NULL;
+/* ---- packed weights ---- */
+
+typedef struct packed_job {
+    const ins_gemm_args *args;
+    const ins_gemm_grid *grid;
+    char *packed;        /* one slot a column of blocks */
+    size_t slot;         /* bytes */
+    atomic_bool refused; /* by the library, or for want of memory */
+} packed_job;
+
+/* The shape whose layout column `across` of the grid has: its blocks of full height. */
+static ins_dnnl_shape packed_shape(const packed_job *job, int64_t across) {
+    ins_gemm_args args = *job->args;
+    args.m = ins_min_i64(job->grid->mb, args.m);
+    args.n = ins_min_i64(job->grid->nb, args.n - across * job->grid->nb);
+    return onednn_shape(&args);
 }
 
-static bool onednn_same(const ins_dnnl_shape *x, const ins_dnnl_shape *y) {
-    return x->m == y->m && x->n == y->n && x->k == y->k && x->lda == y->lda && x->ldb == y->ldb && x->ldc == y->ldc &&
-           x->trans_a == y->trans_a && x->trans_b == y->trans_b && x->accumulate == y->accumulate &&
-           x->bias == y->bias && x->bf16_out == y->bf16_out;
+static void packed_fill(void *arg, int64_t across, int thread_index) {
+    (void)thread_index;
+    packed_job *job = arg;
+    const ins_gemm_args *args = job->args;
+    int64_t col = across * job->grid->nb;
+    onednn_thread *thread = onednn_thread_get();
+    ins_dnnl_shape shape = packed_shape(job, across);
+    const ins_dnnl_pack *pack = thread ? onednn_pack(thread, &shape) : NULL;
+    const void *plain = ins_at(args->b, args->dtype_b, args->trans_b ? col * args->ldb : col);
+    if (!pack || pack->bytes > job->slot ||
+        !ins_dnnl_pack_run(&thread->dnnl, pack, plain, job->packed + (size_t)across * job->slot,
+                           thread->scratchpad.data))
+        atomic_store_explicit(&job->refused, true, memory_order_relaxed);
 }
 
-static bool onednn_reserve(onednn_thread *state, size_t bytes) {
-    if (bytes <= state->scratchpad_bytes) return true;
-    void *larger = ins_aligned_alloc(64, (bytes + 63) / 64 * 64);
-    if (!larger) return false;
-    ins_free(state->scratchpad);
-    state->scratchpad = larger, state->scratchpad_bytes = bytes;
+static bool packed_block(const ins_gemm_block *block, void *context) {
+    const packed_job *job = context;
+    const ins_gemm_args *args = &block->args;
+    onednn_thread *thread = onednn_thread_get();
+    if (!thread) return false;
+    ins_dnnl_shape shape = onednn_shape(args);
+    const ins_dnnl_matmul *matmul = onednn_matmul(thread, &shape, ins_min_i64(job->grid->mb, job->args->m));
+    return matmul &&
+           ins_dnnl_matmul_run(&thread->dnnl, matmul, args->a, job->packed + (size_t)block->across * job->slot,
+                               args->bias, args->c, thread->scratchpad.data);
+}
+
+/* Room for the packed B, or false. */
+static bool packed_room(packed_job *job) {
+    onednn_thread *thread = onednn_thread_get();
+    if (!thread) return false;
+    ins_dnnl_shape shape = packed_shape(job, 0);
+    const ins_dnnl_pack *pack = onednn_pack(thread, &shape);
+    if (!pack) return false;
+    job->slot = (pack->bytes + 63) / 64 * 64;
+    if (!onednn_reserve(&thread->packed, job->slot * (size_t)job->grid->n_n)) return false;
+    job->packed = thread->packed.data;
     return true;
 }
 
-/* The thread's primitive for a shape; NULL when there is none. */
-static const onednn_entry *onednn_find(onednn_thread *state, const ins_dnnl_shape *shape) {
-    for (onednn_entry *entry = state->entries; entry; entry = entry->next)
-        if (onednn_same(&entry->shape, shape)) return entry->refused ? NULL : entry;
-    onednn_entry *entry = ins_calloc(1, sizeof(*entry));
-    if (!entry) return NULL;
-    entry->shape = *shape;
-    entry->refused = !ins_dnnl_matmul_new(&state->dnnl, shape, &entry->matmul);
-    entry->next = state->entries, state->entries = entry;
-    return entry->refused || !onednn_reserve(state, entry->matmul.scratchpad_bytes) ? NULL : entry;
+static void packed_run(const ins_gemm_args *args, const ins_gemm_batch *batch, ins_pool *pool) {
+    ins_gemm_grid grid = ins_gemm_grid_make(args, batch->batch);
+    packed_job job = {.args = args, .grid = &grid};
+    bool shared = batch->batch == 1 || batch->stride_b == 0;
+    if (!shared || !packed_room(&job)) {
+        onednn_run(args, batch, pool);
+        return;
+    }
+    ins_pool_run(pool, grid.n_n, packed_fill, &job);
+    if (atomic_load_explicit(&job.refused, memory_order_relaxed))
+        onednn_run(args, batch, pool);
+    else
+        ins_gemm_blocks_run(args, batch, &grid, pool, packed_block, &job);
 }
 
-static bool onednn_block(const ins_gemm_args *args) {
-    onednn_thread *state = onednn_thread_get();
-    if (!state) return false;
-    ins_dnnl_shape shape = {.m = args->m,
-                            .n = args->n,
-                            .k = args->k,
-                            .lda = args->lda,
-                            .ldb = args->ldb,
-                            .ldc = args->ldc,
-                            .trans_a = args->trans_a,
-                            .trans_b = args->trans_b,
-                            .accumulate = args->accumulate,
-                            .bias = args->bias != NULL,
-                            .bf16_out = args->dtype_c == INS_DTYPE_BF16};
-    const onednn_entry *entry = onednn_find(state, &shape);
-    return entry &&
-           ins_dnnl_matmul_run(&state->dnnl, &entry->matmul, args->a, args->b, args->bias, args->c, state->scratchpad);
-}
+/* ---- sgemm ---- */
 
-typedef struct onednn_job {
-    const ins_gemm_args *args;
-    const ins_gemm_batch *batch;
-    int64_t mb, nb, n_m, n_n;
-} onednn_job;
-
-static void onednn_task(void *arg, int64_t task, int thread) {
-    (void)thread;
-    const onednn_job *job = arg;
-    int64_t blocks = job->n_m * job->n_n, item = task / blocks, at = task % blocks;
-    int64_t row = at % job->n_m * job->mb, col = at / job->n_m * job->nb;
-    ins_gemm_args block = *job->args;
-    const ins_gemm_batch *batch = job->batch;
-    block.m = ins_min_i64(job->mb, block.m - row), block.n = ins_min_i64(job->nb, block.n - col);
-    block.a = ins_at(block.a, INS_DTYPE_BF16, item * batch->stride_a + (block.trans_a ? row : row * block.lda));
-    block.b = ins_at(block.b, INS_DTYPE_BF16, item * batch->stride_b + (block.trans_b ? col * block.ldb : col));
-    block.c = (void *)(uintptr_t)ins_at(block.c, block.dtype_c, item * batch->stride_c + row * block.ldc + col);
-    if (block.bias) block.bias = (const float *)block.bias + col;
+static bool sgemm_block(const ins_gemm_block *block, void *context) {
+    (void)context;
+    const ins_gemm_args *args = &block->args;
+    if (!onednn_thread_get()) return false; /* makes this thread's OpenMP team one thread */
+    ins_dnnl_shape shape = onednn_shape(args);
+    ins_gemm_args rest = *args;
+    rest.bias = NULL, rest.accumulate = ins_gemm_block_bias(args);
+    if (ins_dnnl_sgemm(&shape, args->a, args->b, rest.accumulate, args->c)) return true;
     const ins_gemm_batch one = {.batch = 1};
-    if (!onednn_block(&block)) ins_cpu_gemm_avx512.run(&block, &one, NULL);
+    ins_gemm_own(&rest)->run(&rest, &one, NULL); /* the bias is in C already */
+    return true;
 }
 
-/* Blocks of up to 512 x 512, more of them when the product is large enough to feed several threads. */
-static void onednn_run(const ins_gemm_args *args, const ins_gemm_batch *batch, ins_pool *pool) {
-    onednn_job job = {.args = args, .batch = batch};
-    double flops = 2.0 * (double)args->m * (double)args->n * (double)args->k;
-    int64_t wanted = ins_ceil_div(flops > 512e6 ? 8 : (int64_t)(flops / 64e6) + 1, batch->batch);
-    job.n_m = ins_ceil_div(args->m, 512);
-    job.n_n =
-        ins_max_i64(ins_ceil_div(args->n, 512), ins_min_i64(ins_ceil_div(args->n, 64), ins_ceil_div(wanted, job.n_m)));
-    job.mb = ins_ceil_div(ins_ceil_div(args->m, job.n_m), 32) * 32;
-    job.nb = ins_ceil_div(ins_ceil_div(args->n, job.n_n), 32) * 32;
-    job.n_m = ins_ceil_div(args->m, job.mb), job.n_n = ins_ceil_div(args->n, job.nb);
-    ins_pool_run(pool, batch->batch * job.n_m * job.n_n, onednn_task, &job);
+static void sgemm_run(const ins_gemm_args *args, const ins_gemm_batch *batch, ins_pool *pool) {
+    ins_gemm_grid grid = ins_gemm_grid_make(args, batch->batch);
+    ins_gemm_blocks_run(args, batch, &grid, pool, sgemm_block, NULL);
 }
 
-static bool onednn_accepts(const ins_gemm_args *args) {
-    return args->k > 0 && ins_dnnl_available();
-}
-
+#define ONEDNN_DTYPES (INS_DTYPE_BIT(INS_DTYPE_F32) | INS_DTYPE_BIT(INS_DTYPE_BF16))
 const ins_gemm_impl ins_onednn_gemm = {
-    .head = {"onednn", INS_ISA_AMX, INS_DTYPE_BIT(INS_DTYPE_BF16)},
-    .accepts = onednn_accepts,
-    .run = onednn_run,
-};
+    .head = {"onednn", INS_ISA_AVX2, ONEDNN_DTYPES}, .accepts = onednn_takes, .run = onednn_run, .library = true};
+/* The default on processors with AMX. */
+const ins_gemm_impl ins_onednn_gemm_amx = {.head = {"onednn", INS_ISA_AMX, INS_DTYPE_BIT(INS_DTYPE_BF16)},
+                                           .accepts = onednn_takes,
+                                           .run = onednn_run,
+                                           .library = true};
+const ins_gemm_impl ins_onednn_gemm_packed = {.head = {"onednn-packed", INS_ISA_AVX2, ONEDNN_DTYPES},
+                                              .accepts = onednn_takes,
+                                              .run = packed_run,
+                                              .library = true};
+const ins_gemm_impl ins_onednn_sgemm = {.head = {"onednn-sgemm", INS_ISA_AVX2, INS_DTYPE_BIT(INS_DTYPE_F32)},
+                                        .accepts = onednn_takes,
+                                        .run = sgemm_run,
+                                        .library = true};
