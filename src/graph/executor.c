@@ -71,6 +71,7 @@ static bool build_steps(ins_exec *exec) {
         step->node = node;
         step->call.sig = node->sig;
         step->call.pool = exec->pool;
+        step->call.gemm_choices = plan->gemm_choices;
         step->before.from = node->acc_from;
         if (node->acc_from == PLAN_NONE) continue;
         step->before.to = plan->storage_of[node->out0 + node->sig->op->acc_out];

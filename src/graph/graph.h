@@ -56,6 +56,7 @@ typedef struct ins_plan_options {
     bool no_fusion;               /* tests: plain graph */
     bool no_reuse;                /* tests: every value its own memory */
     ins_recompute recompute;
+    struct ins_gemm_choices *gemm_choices; /* who makes matrix products (kernel/gemm_choice.h); outlives the plan */
 } ins_plan_options;
 
 /* Dead code removal, fusions (loss into its gradient pass, accumulation in place), order, memory offsets. The graph

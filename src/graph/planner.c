@@ -187,6 +187,7 @@ ins_status ins_plan_new(const ins_graph *g, const ins_plan_options *options, int
     plan->fuse = !options || !options->no_fusion;
     plan->reuse = !options || !options->no_reuse;
     plan->recompute = options ? options->recompute : INS_RECOMPUTE_NONE;
+    plan->gemm_choices = options ? options->gemm_choices : NULL;
     plan->arena = ins_arena_new(0);
     plan->work = ins_arena_new(0);
     ins_status status =

@@ -45,6 +45,7 @@ struct ins_plan {
     int n_threads;
     bool fuse, reuse;
     ins_recompute recompute;
+    struct ins_gemm_choices *gemm_choices; /* NULL = our own kernels */
     int64_t n_graph_values; /* of the graph when the plan was made */
     int64_t n_values;       /* those, and what planning added behind them */
     plan_node *nodes;

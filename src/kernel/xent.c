@@ -97,6 +97,7 @@ static ins_status xent_logits(const xent_job *job, ins_pool *pool, ins_error *er
         .dtype_b = args->dtype,
         .dtype_c = job->acc,
         .bias = args->bias,
+        .choices = args->gemm_choices,
     };
     return ins_gemm(&gemm, pool, err);
 }
@@ -117,6 +118,7 @@ static ins_status xent_d_x(const xent_job *job, int64_t ld, ins_pool *pool, ins_
         .dtype_a = args->dtype,
         .dtype_b = args->dtype,
         .dtype_c = args->dtype,
+        .choices = args->gemm_choices,
     };
     return ins_gemm(&gemm, pool, err);
 }
@@ -140,6 +142,7 @@ static ins_status xent_d_w(const xent_job *job, int64_t ld, bool accumulate, ins
         .dtype_b = args->dtype,
         .dtype_c = job->acc,
         .accumulate = accumulate,
+        .choices = args->gemm_choices,
     };
     return ins_gemm(&gemm, pool, err);
 }

@@ -39,6 +39,7 @@ typedef struct ins_linear_xent_args {
     void *d_bias;       /* [V] or NULL */
     bool accumulate_dw; /* add to d_w and d_bias */
     void *scratch;      /* ins_linear_xent_scratch bytes */
+    struct ins_gemm_choices *gemm_choices; /* of its products; NULL = our own kernels */
 } ins_linear_xent_args;
 
 size_t ins_linear_xent_scratch(const ins_linear_xent_args *args);

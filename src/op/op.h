@@ -36,6 +36,7 @@ typedef struct ins_op_call {
     void *out[INS_OP_MAX_OUT];
     void *scratch; /* op->scratch(sig, threads) bytes, 64-byte aligned; NULL when 0 */
     ins_pool *pool;
+    struct ins_gemm_choices *gemm_choices; /* who makes matrix products; NULL = our own kernels */
 } ins_op_call;
 
 /* What a gradient rule sees. d_out[i] is INS_NO_VALUE when no gradient flows into that output. The rule emits ops and

@@ -56,7 +56,8 @@ static ins_status linear_run(const ins_op_call *call, ins_error *err) {
                           .dtype_b = sig->in[W]->dtype,
                           .dtype_c = sig->out[0].dtype,
                           .accumulate = ins_op_take_acc(call),
-                          .bias = has_input(sig, BIAS) ? call->in[BIAS] : NULL};
+                          .bias = has_input(sig, BIAS) ? call->in[BIAS] : NULL,
+                          .choices = call->gemm_choices};
     if (rows == 0 || n == 0) return INS_OK;
     return ins_gemm(&args, call->pool, err);
 }

@@ -55,6 +55,7 @@ ins_linear_xent_args ins_linear_xent_base(const ins_op_sig *sig, const ins_op_ca
     args.targets = call->in[XENT_TARGETS];
     args.weights = call->in[XENT_WEIGHTS];
     args.scratch = call->scratch;
+    args.gemm_choices = call->gemm_choices;
     return args;
 }
 

@@ -71,7 +71,8 @@ static ins_status matmul_run(const ins_op_call *call, ins_error *err) {
                           .dtype_a = call->sig->in[X]->dtype,
                           .dtype_b = call->sig->in[Y]->dtype,
                           .dtype_c = call->sig->out[0].dtype,
-                          .accumulate = ins_op_take_acc(call)};
+                          .accumulate = ins_op_take_acc(call),
+                          .choices = call->gemm_choices};
     if (size.batch == 0 || size.m == 0 || size.n == 0) return INS_OK;
     if (size.batch == 1) return ins_gemm(&args, call->pool, err);
     ins_gemm_batch batch = {size.batch, size.m * size.k, size.k * size.n, size.m * size.n};
