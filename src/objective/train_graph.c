@@ -58,13 +58,29 @@ static ins_status bind_gradients(const ins_train_graph_config *config, ins_graph
     return INS_OK;
 }
 
+#define COPY_SUFFIX "@bf16"
+
+static ins_status bind_copies(const ins_train_graph_config *config, ins_graph *g, ins_exec *exec, ins_error *err) {
+    const ins_params *params = ins_model_params(config->model);
+    for (int64_t i = 0; i < params->n; i++) {
+        char name[300];
+        snprintf(name, sizeof name, "%s" COPY_SUFFIX, params->rows[i].name);
+        if (ins_graph_find(g, name) == INS_NO_VALUE) continue;
+        INS_TRY(ins_exec_bind(exec, name, config->weights_bf16 + params->rows[i].offset, err));
+    }
+    return INS_OK;
+}
+
 static ins_status make_ready(const ins_train_graph_config *config, ins_train_graph *tg, ins_error *err) {
     INS_TRY(ins_graph_new(INS_DTYPE_F32, config->compute, &tg->graph, err));
     INS_TRY(build_graph(config, tg->graph, err));
+    bool copies = config->weights_bf16 && config->compute == INS_DTYPE_BF16;
+    if (copies) INS_TRY(ins_graph_detach_casts(tg->graph, COPY_SUFFIX, err));
     const ins_plan_options options = {.keep_taps = config->keep_taps};
     INS_TRY(ins_plan_new(tg->graph, &options, ins_pool_threads(config->pool), &tg->plan, err));
     INS_TRY(ins_exec_new(tg->plan, config->pool, &tg->exec, err));
     INS_TRY(ins_model_bind(config->model, tg->exec, config->weights, err));
+    if (copies) INS_TRY(bind_copies(config, tg->graph, tg->exec, err));
     return config->grads ? bind_gradients(config, tg->graph, tg->exec, err) : INS_OK;
 }
 

@@ -10,6 +10,7 @@ typedef struct ins_train_graph_config {
     ins_dtype compute;                  /* F32 or BF16 */
     int64_t n_rows, n_cols;             /* B, T */
     float *weights;                     /* slab, read at each run */
+    uint16_t *weights_bf16;             /* the same in bf16, as a bf16 graph reads them; NULL = it casts at each run */
     float *grads;                       /* slab, written at each run (frozen rows stay as they are); NULL = loss only */
     const char *const *keep_taps;       /* activations to keep for probes; NULL-ended, or NULL */
     ins_pool *pool;

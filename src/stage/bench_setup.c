@@ -82,6 +82,7 @@ static ins_status make_slabs(ins_bench_run *run, ins_error *err) {
     const ins_optimizer *optimizer = (const ins_optimizer *)run->optimizer.desc;
     INS_TRY(ins_slab_new(params, &run->weights, err));
     INS_TRY(ins_slab_new(params, &run->grads, err));
+    if (run->dtype == INS_DTYPE_BF16) INS_TRY(ins_bf16_slab_new(params, &run->weights_bf16, err));
     run->slots = ins_calloc((size_t)optimizer->n_slots + 1, sizeof *run->slots);
     if (!run->slots) return INS_FAIL(err, INS_NOMEM, "no memory for the benchmark");
     for (int i = 0; i < optimizer->n_slots; i++) INS_TRY(ins_slab_new(params, &run->slots[i], err));
@@ -97,6 +98,7 @@ ins_status ins_bench_run_new(const ins_bench_shape *shape, ins_dtype dtype, ins_
     INS_TRY(make_model(out, err));
     INS_TRY(make_slabs(out, err));
     INS_TRY(ins_model_init(out->model, 1, out->weights, pool, err));
+    if (out->weights_bf16) ins_bf16_slab_fill(ins_model_params(out->model), out->weights, out->weights_bf16, pool);
     INS_TRY(fill_batch(out, err));
     ins_train_graph_config config = {.model = out->model,
                                      .objective = &out->objective,
@@ -104,6 +106,7 @@ ins_status ins_bench_run_new(const ins_bench_shape *shape, ins_dtype dtype, ins_
                                      .n_rows = shape->rows,
                                      .n_cols = shape->cols,
                                      .weights = out->weights,
+                                     .weights_bf16 = out->weights_bf16,
                                      .grads = out->grads,
                                      .pool = pool};
     return ins_train_graph_new(&config, &out->graph, err);
@@ -118,6 +121,7 @@ void ins_bench_run_free(ins_bench_run *run) {
         for (int i = 0; run->slots && i < optimizer->n_slots; i++) ins_slab_free(params, run->slots[i]);
         ins_slab_free(params, run->weights);
         ins_slab_free(params, run->grads);
+        ins_bf16_slab_free(params, run->weights_bf16);
     }
     ins_free(run->slots);
     ins_model_free(run->model);
@@ -131,6 +135,7 @@ ins_status ins_bench_run_step(ins_bench_run *run, double *ms, ins_error *err) {
     double ran = ins_now();
     ins_update update = {.params = ins_model_params(run->model),
                          .weights = run->weights,
+                         .weights_bf16 = run->weights_bf16,
                          .grads = run->grads,
                          .slots = run->slots,
                          .lr = 1e-4,

@@ -11,6 +11,7 @@
 
 #include "data/batch.h"
 #include "objective/train_graph.h"
+#include "optim/bf16_slab.h"
 #include "optim/optim.h"
 
 typedef struct ins_bench_shape {
@@ -33,6 +34,7 @@ typedef struct ins_bench_run {
     ins_model *model;
     ins_opt_component objective, optimizer;
     float *weights, *grads, **slots;
+    uint16_t *weights_bf16; /* NULL in f32 */
     ins_batch *batch;
     ins_train_graph *graph;
     int64_t n_steps;       /* done */

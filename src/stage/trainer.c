@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "kernel/elementwise.h"
+#include "optim/bf16_slab.h"
 #include "optim/ema.h"
 
 enum { SPIKE_WARMUP = 32 };
@@ -15,6 +16,8 @@ enum { SPIKE_WARMUP = 32 };
 static ins_status make_memory(ins_trainer *t, ins_error *err) {
     const ins_params *params = ins_model_params(t->model);
     INS_TRY(ins_slab_new(params, &t->grads, err));
+    t->stale_bf16 = true;
+    if (t->options.compute == INS_DTYPE_BF16) INS_TRY(ins_bf16_slab_new(params, &t->weights_bf16, err));
     if (t->rows.n_micro > 1) INS_TRY(ins_slab_new(params, &t->micro_grads, err));
     if (t->options.ema > 0) {
         INS_TRY(ins_slab_new(params, &t->ema, err));
@@ -43,6 +46,7 @@ static ins_status construct(ins_trainer *t, ins_error *err) {
                                      .n_rows = t->rows.micro_rows,
                                      .n_cols = t->options.context,
                                      .weights = t->weights,
+                                     .weights_bf16 = t->weights_bf16,
                                      .grads = t->micro_grads ? t->micro_grads : t->grads,
                                      .pool = t->pool};
     INS_TRY(ins_train_graph_new(&config, &t->graph, err));
@@ -85,6 +89,7 @@ void ins_trainer_free(ins_trainer *t) {
     ins_slab_free(params, t->micro_grads);
     ins_slab_free(params, t->ema);
     ins_slab_free(params, t->previous);
+    ins_bf16_slab_free(params, t->weights_bf16);
     ins_free(t);
 }
 
@@ -161,6 +166,9 @@ static ins_status run_micros(ins_trainer *t, double loss_scale, trainer_sums *su
 static ins_status run_all(ins_trainer *t, ins_step_report *report, ins_error *err) {
     trainer_sums sums = {0};
     double targets = report->targets > 0 ? (double)report->targets : 1;
+    if (t->weights_bf16 && t->stale_bf16)
+        ins_bf16_slab_fill(ins_model_params(t->model), t->weights, t->weights_bf16, t->pool);
+    t->stale_bf16 = false;
     ins_status status = run_micros(t, 1 / targets, &sums, err);
     INS_TRY(trainer_share_sums(t, status, &sums, err));
     report->loss = sums.loss / targets;
@@ -232,6 +240,7 @@ static ins_status apply_update(ins_trainer *t, double lr, double grad_norm, ins_
     t->state.updates++;
     ins_update update = {.params = params,
                          .weights = t->weights,
+                         .weights_bf16 = t->reducer ? NULL : t->weights_bf16, /* other ranks' rows come as f32 */
                          .grads = t->grads,
                          .slots = t->slots,
                          .lr = lr,
@@ -242,6 +251,7 @@ static ins_status apply_update(ins_trainer *t, double lr, double grad_norm, ins_
         ins_trainer_owned(t, i, &update.begin, &update.end);
         if (update.end > update.begin) t->optimizer->update(t->options.optimizer.options, &update);
     }
+    t->stale_bf16 |= t->reducer != NULL;
     INS_TRY(trainer_share_weights(t, err));
     if (t->ema) ins_ema_step(params, t->options.ema, t->state.updates, t->weights, t->ema, t->pool);
     return INS_OK;
@@ -288,6 +298,7 @@ ins_trainer_state *ins_trainer_get_state(ins_trainer *t) {
     return &t->state;
 }
 float *ins_trainer_weights(ins_trainer *t) {
+    t->stale_bf16 = true; /* the caller may write them */
     return t->weights;
 }
 float *ins_trainer_ema(ins_trainer *t) {
@@ -335,5 +346,6 @@ size_t ins_trainer_bytes(const ins_trainer *t) {
         2 + (size_t)t->optimizer->n_slots + (t->micro_grads ? 1 : 0) + (t->ema ? 1 : 0) + (t->previous ? 1 : 0);
     size_t batch = (size_t)(t->rows.n_micro * t->rows.micro_rows * t->options.context) * 7 * sizeof(float);
     if (t->reducer) batch += ins_reducer_bytes(t->reducer);
-    return ins_plan_arena_bytes(ins_train_graph_plan(t->graph)) + n_slabs * slab + batch;
+    size_t copy = t->weights_bf16 ? ins_bf16_slab_bytes(ins_model_params(t->model)) : 0;
+    return ins_plan_arena_bytes(ins_train_graph_plan(t->graph)) + n_slabs * slab + copy + batch;
 }

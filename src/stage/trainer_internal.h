@@ -23,6 +23,8 @@ struct ins_trainer {
     ins_train_graph *graph; /* of one micro-batch */
     ins_batch **batches;    /* rows.n_micro */
     float *weights, *grads, *micro_grads, *ema, *previous;
+    uint16_t *weights_bf16; /* what a bf16 graph reads; NULL in f32 */
+    bool stale_bf16;        /* the weights may have changed without it */
     float **slots;
     bool watch, has_history;
     ins_reducer *reducer; /* NULL with one process */

@@ -1,5 +1,6 @@
 /* Training graphs: packing, threads, accumulation, precision, allocation. */
 #include "model/model_testing.h"
+#include "optim/bf16_slab.h"
 
 enum { VOCAB = 40 };
 #define MODEL "{preset: llama, layers: 2, width: 64, heads: 2, max_positions: 32, init_std: 0.1"
@@ -8,6 +9,7 @@ typedef struct world {
     ins_arena *arena;
     ins_model *model;
     float *slab, *grads;
+    uint16_t *bf16; /* given to graphs when set */
     ins_pool *pool;
     ins_opt_component objective;
 } world;
@@ -25,6 +27,7 @@ static world make(const char *yaml, int n_threads, const char *objective, const 
 static void drop(world *w) {
     ins_slab_free(ins_model_params(w->model), w->slab);
     ins_slab_free(ins_model_params(w->model), w->grads);
+    ins_bf16_slab_free(ins_model_params(w->model), w->bf16);
     ins_model_free(w->model);
     ins_pool_free(w->pool);
     ins_arena_free(w->arena);
@@ -38,6 +41,7 @@ static ins_train_graph *graph_of(world *w, ins_dtype compute, int64_t n_rows, in
                                            .n_rows = n_rows,
                                            .n_cols = n_cols,
                                            .weights = w->slab,
+                                           .weights_bf16 = w->bf16,
                                            .grads = w->grads,
                                            .pool = w->pool};
     OK(ins_train_graph_new(&config, &tg, err));
@@ -232,6 +236,53 @@ static void test_bf16(void **state) {
     drop(&w);
 }
 
+/* The bf16 copy of the weights stands for the casts: equal bits, and the copy that the optimizer writes stays one. */
+static void check_copy(const char *yaml) {
+    world w = make(yaml, 2, "clm", NULL);
+    const ins_params *params = ins_model_params(w.model);
+    const ins_opt_component adamw = component_of(w.arena, &ins_family_optimizer, "adamw", NULL);
+    size_t bytes = (size_t)params->slab_count * sizeof(float);
+    ins_batch *batch = plain_batch(&w, 0, 6);
+    ins_train_graph *casting = graph_of(&w, INS_DTYPE_BF16, 6, 16);
+    OK(ins_bf16_slab_new(params, &w.bf16, err));
+    ins_bf16_slab_fill(params, w.slab, w.bf16, w.pool);
+    ins_train_graph *bound = graph_of(&w, INS_DTYPE_BF16, 6, 16);
+    float *kept = NULL, *slots[2];
+    OK(ins_slab_new(params, &kept, err));
+    for (int i = 0; i < 2; i++) OK(ins_slab_new(params, &slots[i], err));
+    for (int64_t step = 1; step <= 3; step++) {
+        double loss = run(casting, batch, batch->n_targets);
+        memcpy(kept, w.grads, bytes);
+        memset(w.grads, 0, bytes);
+        assert_true(run(bound, batch, batch->n_targets) == loss);
+        assert_memory_equal(kept, w.grads, bytes);
+        const ins_update update = {.params = params,
+                                   .weights = w.slab,
+                                   .weights_bf16 = w.bf16,
+                                   .grads = w.grads,
+                                   .slots = slots,
+                                   .lr = 1e-2,
+                                   .grad_scale = 1,
+                                   .step = step,
+                                   .pool = w.pool};
+        ((const ins_optimizer *)adamw.desc)->update(adamw.options, &update);
+    }
+    for (int64_t i = 0; i < params->slab_count; i++) w.bf16[i] ^= 0x40; /* it is the copy that is read */
+    assert_true(run(bound, batch, batch->n_targets) != run(casting, batch, batch->n_targets));
+    for (int i = 0; i < 2; i++) ins_slab_free(params, slots[i]);
+    ins_slab_free(params, kept);
+    ins_train_graph_free(casting);
+    ins_train_graph_free(bound);
+    ins_batch_free(batch);
+    drop(&w);
+}
+
+static void test_bf16_copy(void **state) {
+    (void)state;
+    check_copy(MODEL "}");
+    check_copy("{preset: gpt2, layers: 2, width: 64, heads: 2, max_positions: 32}");
+}
+
 static void test_no_allocation(void **state) {
     (void)state;
     world w = make(MODEL ", dropout: 0.1}", 2, "clm", NULL);
@@ -344,6 +395,7 @@ int main(void) {
         cmocka_unit_test(test_threads),
         cmocka_unit_test(test_accumulation),
         cmocka_unit_test(test_bf16),
+        cmocka_unit_test(test_bf16_copy),
         cmocka_unit_test(test_no_allocation),
         cmocka_unit_test(test_frozen),
         cmocka_unit_test(test_not_finite),

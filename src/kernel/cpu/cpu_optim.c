@@ -13,14 +13,35 @@ typedef struct adamw_job {
     float grad_scale, beta1, one_minus1, beta2, one_minus2, step, eps, keep;
 } adamw_job;
 
-static void adamw_task(void *arg, int64_t task, int thread) {
-    (void)thread;
-    const adamw_job *job = arg;
-    const ins_adamw_args *args = job->args;
+/* From this many elements on, the bf16 copy is written past the caches: it would only push out what is needed, and a
+ * plain store reads the line first. */
+#define OPTIM_STREAM ((int64_t)4 << 20)
+
+/* A block of new weights, still in L1, as bf16. */
+INS_INLINE void optim_copy_bf16(const float *p, int64_t n, uint16_t *restrict half, bool stream) {
+#if defined(__AVX__)
+    if (stream && n % 32 == 0 && (uintptr_t)half % 64 == 0) {
+        _Alignas(64) uint16_t line[CPU_BLOCK];
+        cpu_store(INS_DTYPE_BF16, p, line, 0, n);
+        for (int64_t i = 0; i < n; i += 16)
+            _mm256_stream_si256((__m256i *)(void *)(half + i), _mm256_load_si256((const __m256i *)(void *)(line + i)));
+        return;
+    }
+#endif
+    (void)stream;
+    cpu_store(INS_DTYPE_BF16, p, half, 0, n);
+}
+
+/* Streamed stores are seen by others only behind this. */
+INS_INLINE void optim_fence(void) {
+#if defined(__AVX__)
+    _mm_sfence();
+#endif
+}
+
+INS_INLINE void adamw_block(const adamw_job *job, int64_t n, float *restrict p, const float *restrict g,
+                            float *restrict m, float *restrict v) {
     const adamw_job c = *job;
-    int64_t begin = task * OPTIM_CHUNK, n = ins_min_i64(OPTIM_CHUNK, args->n - begin);
-    float *restrict p = args->p + begin, *restrict m = args->m + begin, *restrict v = args->v + begin;
-    const float *restrict g = args->g + begin;
 #pragma omp simd
     for (int64_t i = 0; i < n; i++) {
         float grad = g[i] * c.grad_scale;
@@ -29,8 +50,21 @@ static void adamw_task(void *arg, int64_t task, int thread) {
         m[i] = mean, v[i] = var;
         p[i] = c.keep * p[i] - c.step * mean / (sqrtf(var) + c.eps);
     }
-    if (args->zero_grad) memset((float *)(uintptr_t)args->g + begin, 0, (size_t)n * 4);
-    if (args->p_bf16) cpu_store(INS_DTYPE_BF16, p, args->p_bf16, begin, n);
+}
+
+static void adamw_task(void *arg, int64_t task, int thread) {
+    (void)thread;
+    const adamw_job *job = arg;
+    const ins_adamw_args *args = job->args;
+    int64_t end = ins_min_i64(args->n, (task + 1) * OPTIM_CHUNK);
+    bool stream = args->n >= OPTIM_STREAM;
+    for (int64_t at = task * OPTIM_CHUNK; at < end; at += CPU_BLOCK) {
+        int64_t n = ins_min_i64(CPU_BLOCK, end - at);
+        adamw_block(job, n, args->p + at, args->g + at, args->m + at, args->v + at);
+        if (args->zero_grad) memset((float *)(uintptr_t)args->g + at, 0, (size_t)n * 4);
+        if (args->p_bf16) optim_copy_bf16(args->p + at, n, args->p_bf16 + at, stream);
+    }
+    if (args->p_bf16 && stream) optim_fence();
 }
 
 static void adamw_run(const ins_adamw_args *args, ins_pool *pool) {
@@ -49,10 +83,7 @@ static void adamw_run(const ins_adamw_args *args, ins_pool *pool) {
     ins_pool_run(pool, ins_ceil_div(args->n, OPTIM_CHUNK), adamw_task, &job);
 }
 
-static void sgd_task(void *arg, int64_t task, int thread) {
-    (void)thread;
-    const ins_sgd_args *args = arg;
-    int64_t begin = task * OPTIM_CHUNK, n = ins_min_i64(OPTIM_CHUNK, args->n - begin);
+INS_INLINE void sgd_block(const ins_sgd_args *args, int64_t begin, int64_t n) {
     float *restrict p = args->p + begin;
     const float *restrict g = args->g + begin;
     float lr = (float)args->lr, momentum = (float)args->momentum;
@@ -68,7 +99,19 @@ static void sgd_task(void *arg, int64_t task, int thread) {
     } else {
         for (int64_t i = 0; i < n; i++) p[i] -= lr * (grad_scale * g[i] + decay * p[i]);
     }
-    if (args->p_bf16) cpu_store(INS_DTYPE_BF16, p, args->p_bf16, begin, n);
+}
+
+static void sgd_task(void *arg, int64_t task, int thread) {
+    (void)thread;
+    const ins_sgd_args *args = arg;
+    int64_t end = ins_min_i64(args->n, (task + 1) * OPTIM_CHUNK);
+    bool stream = args->n >= OPTIM_STREAM;
+    for (int64_t at = task * OPTIM_CHUNK; at < end; at += CPU_BLOCK) {
+        int64_t n = ins_min_i64(CPU_BLOCK, end - at);
+        sgd_block(args, at, n);
+        if (args->p_bf16) optim_copy_bf16(args->p + at, n, args->p_bf16 + at, stream);
+    }
+    if (args->p_bf16 && stream) optim_fence();
 }
 
 static void sgd_run(const ins_sgd_args *args, ins_pool *pool) {
