@@ -49,8 +49,16 @@ int64_t ins_gemm_choices_count(const ins_gemm_choices *choices) {
     return choices->n;
 }
 
-bool ins_gemm_choices_used(const ins_gemm_choices *choices, int64_t i) {
-    return choices->rows[i].used;
+void ins_gemm_choices_settle(ins_gemm_choices *choices) {
+    int64_t n = 0;
+    for (int64_t i = 0; i < choices->n; i++)
+        if (choices->rows[i].used) choices->rows[n++] = choices->rows[i];
+    choices->n = n;
+    ins_gemm_choices_close(choices);
+}
+
+bool ins_gemm_choices_closed(const ins_gemm_choices *choices) {
+    return choices->closed;
 }
 
 ins_gemm_measured ins_gemm_choices_measured(const ins_gemm_choices *choices) {

@@ -26,12 +26,14 @@ void ins_gemm_choices_free(ins_gemm_choices *choices);
 ins_status ins_gemm_choices_put(ins_gemm_choices *choices, const char *product, const char *impl, bool *known,
                                 ins_error *err);
 void ins_gemm_choices_close(ins_gemm_choices *choices);
+/* Drop the rows that no product has asked for, and close: what is left is what the graph that has run is made of. */
+void ins_gemm_choices_settle(ins_gemm_choices *choices);
+bool ins_gemm_choices_closed(const ins_gemm_choices *choices);
 
 #define INS_GEMM_PRODUCT_TEXT 160
 int64_t ins_gemm_choices_count(const ins_gemm_choices *choices);
 /* Row i as text: "bf16>f32 tn m768 n768 k256 lda768 ldb768 ldc768 add" and "onednn"; "own" is whatever of ours fits. */
 const char *ins_gemm_choices_at(const ins_gemm_choices *choices, int64_t i, char product[INS_GEMM_PRODUCT_TEXT]);
-bool ins_gemm_choices_used(const ins_gemm_choices *choices, int64_t i); /* has a product asked for row i? */
 
 /* What has been measured since the table was made. */
 typedef struct ins_gemm_measured {

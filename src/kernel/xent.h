@@ -36,9 +36,9 @@ typedef struct ins_linear_xent_args {
     int64_t ld_dx;
     void *d_w; /* [V,D] ([D,V] with trans_w) or NULL */
     int64_t ld_dw;
-    void *d_bias;       /* [V] or NULL */
-    bool accumulate_dw; /* add to d_w and d_bias */
-    void *scratch;      /* ins_linear_xent_scratch bytes */
+    void *d_bias;                          /* [V] or NULL */
+    bool accumulate_dw;                    /* add to d_w and d_bias */
+    void *scratch;                         /* ins_linear_xent_scratch bytes */
     struct ins_gemm_choices *gemm_choices; /* of its products; NULL = our own kernels */
 } ins_linear_xent_args;
 

@@ -76,7 +76,9 @@ static ins_status make_ready(const ins_train_graph_config *config, ins_train_gra
     INS_TRY(build_graph(config, tg->graph, err));
     bool copies = config->weights_bf16 && config->compute == INS_DTYPE_BF16;
     if (copies) INS_TRY(ins_graph_detach_casts(tg->graph, COPY_SUFFIX, err));
-    const ins_plan_options options = {.keep_taps = config->keep_taps};
+    const ins_plan_options options = {.keep_taps = config->keep_taps,
+                                      .recompute = config->recompute,
+                                      .gemm_choices = config->gemm_choices};
     INS_TRY(ins_plan_new(tg->graph, &options, ins_pool_threads(config->pool), &tg->plan, err));
     INS_TRY(ins_exec_new(tg->plan, config->pool, &tg->exec, err));
     INS_TRY(ins_model_bind(config->model, tg->exec, config->weights, err));

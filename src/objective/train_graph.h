@@ -13,6 +13,8 @@ typedef struct ins_train_graph_config {
     uint16_t *weights_bf16;             /* the same in bf16, as a bf16 graph reads them; NULL = it casts at each run */
     float *grads;                       /* slab, written at each run (frozen rows stay as they are); NULL = loss only */
     const char *const *keep_taps;       /* activations to keep for probes; NULL-ended, or NULL */
+    ins_recompute recompute;            /* less memory, more work, the same bits */
+    struct ins_gemm_choices *gemm_choices; /* who makes matrix products; NULL = our own kernels */
     ins_pool *pool;
 } ins_train_graph_config;
 

@@ -115,6 +115,7 @@ static ins_status call_stage(run_state *run, const ins_instance *instance, const
                                  .metrics = &metrics,
                                  .stop = run->options->stop ? run->options->stop : &never,
                                  .result = result,
+                                 .cache_dir = run->cache.root,
                                  .comm = instance->definition->kind->on_ranks ? run->options->comm : NULL};
     ins_sink_seconds(sink); /* the clock starts */
     ins_status status = inputs ? run_call_ranks(run, instance - run->recipe->instances, dir, err)

@@ -29,6 +29,7 @@ typedef struct ins_stage_context {
     const ins_metrics *metrics;
     const volatile int *stop; /* becomes 1 on Ctrl-C: save and return INS_INTERRUPTED soon */
     ins_stage_result *result;
+    const char *cache_dir; /* where measurements of this machine are kept; NULL = nowhere */
     /* Ranks that run this stage together (kinds with on_ranks); NULL = this process alone. Rank 0 alone writes the
      * folder and records metrics (those of the others go nowhere), and what it decides by the clock goes for all. */
     ins_comm *comm;

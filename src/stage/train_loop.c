@@ -259,6 +259,7 @@ static ins_status loop(train_loop *l, ins_error *err) {
         }
         count_time(l, ins_now() - started);
         status = record(l, step, lr, err);
+        if (status == INS_OK) status = ins_train_gemm_settle(run, err);
         show(l, state->step == run->n_steps);
     }
     INS_TRY(decide(l, status, err));
@@ -288,7 +289,7 @@ static ins_status write_end(train_loop *l, ins_error *err) {
     record.tokens = state->tokens;
     record.flop = ins_trainer_flops(run->trainer) * (double)state->step;
     record.peak_bytes = (double)ins_trainer_bytes(run->trainer);
-    INS_TRY(ins_train_record_write(run->c->dir, &record, err));
+    INS_TRY(ins_train_record_write(run->c->dir, &record, run->gemm, err));
     return ins_train_leave(run->c, &record, err);
 }
 

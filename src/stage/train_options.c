@@ -154,6 +154,13 @@ static const ins_opt_row rows[] = {
      .choices = "auto f32 bf16",
      .help =
          "Of matrix products: auto takes bf16 where this machine is measured to be faster with it. Weights stay f32."},
+    {.name = "gemm",
+     .type = INS_OPT_CHOICE,
+     .offset = ROW(gemm),
+     .def = "own",
+     .choices = INS_GEMM_POLICIES,
+     .help = "Who makes the matrix products of training: Instar's own kernels; for each product the fastest of these, "
+             "oneDNN and OpenBLAS, measured once a machine; or one library. Evaluation and generation always use own."},
     {.name = "spike",
      .type = INS_OPT_CHOICE,
      .offset = ROW(spike),

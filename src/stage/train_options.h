@@ -25,6 +25,7 @@ typedef struct ins_train_options {
     int packing;
     double clip, ema;
     int precision;
+    int gemm; /* ins_gemm_policy */
     int spike;
     double spike_z;
     ins_opt_components probes;

@@ -5,6 +5,7 @@
 #define INS_STAGE_TRAIN_RECORD_H
 
 #include "base/status.h"
+#include "stage/gemm_store.h"
 #include "tensor/tensor.h"
 
 typedef struct ins_train_record {
@@ -17,6 +18,10 @@ typedef struct ins_train_record {
 
 /* False when there is none, or none that can be read: the stage begins anew. */
 bool ins_train_record_read(const char *stage_dir, ins_train_record *out);
-ins_status ins_train_record_write(const char *stage_dir, const ins_train_record *record, ins_error *err);
+/* choices: who makes the matrix products, once that is decided; NULL = our own kernels. */
+ins_status ins_train_record_write(const char *stage_dir, const ins_train_record *record,
+                                  const ins_gemm_choices *choices, ins_error *err);
+/* The choices of the record, as JSON (gemm_store.h); NULL when it has none. json_decref it. */
+json_t *ins_train_record_gemm(const char *stage_dir);
 
 #endif

@@ -28,6 +28,7 @@ typedef struct ins_train_run {
     float *start; /* initial weights, until the trainer takes them */
     ins_trainer *trainer;
     ins_trainer_options trainer_options;
+    ins_gemm_choices *gemm; /* who makes the matrix products; NULL = our own kernels */
     const ins_optimizer *optimizer;
     const ins_schedule *schedule;
     char precision_why[160];
@@ -55,6 +56,11 @@ void ins_train_measure_again(ins_train_run *run); /* the peak; of a stage that i
 ins_status ins_train_choose_sizes(ins_train_run *run, ins_error *err);
 ins_status ins_train_open_data(ins_train_run *run, ins_error *err);
 ins_status ins_train_open_trainer(ins_train_run *run, ins_error *err);
+
+/* train_gemm.c: before the trainer is made; and after the first step, when every product is known: what was chosen is
+ * kept in the record and, for later stages, in the cache. Does nothing the second time. */
+ins_status ins_train_gemm_open(ins_train_run *run, ins_error *err);
+ins_status ins_train_gemm_settle(ins_train_run *run, ins_error *err);
 
 /* Does a probe look at gradients or at the optimizer's state? */
 bool ins_train_needs_history(const ins_train_options *o);

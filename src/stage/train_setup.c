@@ -151,7 +151,7 @@ static ins_status find_start(ins_train_run *run, char dir[RESUME_PATH], int64_t 
     dir[0] = '\0';
     if (status == INS_MODEL || status == INS_DATA) { /* none yet, or all damaged */
         const ins_train_record record = ins_train_choices(run);
-        return ins_train_record_write(run->c->dir, &record, err);
+        return ins_train_record_write(run->c->dir, &record, run->gemm, err);
     }
     if (err) *err = why;
     return status;
@@ -210,8 +210,11 @@ ins_status ins_train_open(ins_train_run *run, const ins_stage_context *c, ins_er
     INS_TRY(ins_train_choose_sizes(run, err));
     INS_TRY(ins_comm_agree(c->comm, ins_train_open_data(run, err), err));
     ins_train_measure_again(run);
+    INS_TRY(ins_comm_agree(c->comm, ins_train_gemm_open(run, err), err));
     INS_TRY(ins_comm_agree(c->comm, ins_train_open_trainer(run, err), err));
     INS_TRY(resume(run, err));
+    /* Steps that are done were made without a record of choices: so are the rest. */
+    if (run->gemm && ins_trainer_get_state(run->trainer)->step > 0) ins_gemm_choices_close(run->gemm);
     ins_train_measure_again(run);
     INS_TRY(ins_train_probe_steps(run->options, run->n_steps, &run->probe_steps, &run->n_probe_steps, err));
     say_plan(run);
@@ -220,6 +223,7 @@ ins_status ins_train_open(ins_train_run *run, const ins_stage_context *c, ins_er
 
 void ins_train_close(ins_train_run *run) {
     ins_trainer_free(run->trainer);
+    ins_gemm_choices_free(run->gemm);
     ins_mixture_free(run->mixture);
     for (int64_t i = 0; i < run->n_sources; i++) {
         if (run->rows) ins_rows_free(run->rows[i]);

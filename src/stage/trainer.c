@@ -48,6 +48,7 @@ static ins_status construct(ins_trainer *t, ins_error *err) {
                                      .weights = t->weights,
                                      .weights_bf16 = t->weights_bf16,
                                      .grads = t->micro_grads ? t->micro_grads : t->grads,
+                                     .gemm_choices = t->options.gemm_choices,
                                      .pool = t->pool};
     INS_TRY(ins_train_graph_new(&config, &t->graph, err));
     return trainer_open_ranks(t, err);

@@ -29,8 +29,9 @@ typedef struct ins_trainer_options {
     int spike_action;
     double spike_z; /* a step whose loss or norm lies this many deviations above its running mean is a spike */
     uint64_t seed;
-    const char *const *source_names; /* of the mixture's sources, for messages; or NULL */
-    ins_comm *comm;                  /* ranks that share the rows of a step; NULL = this process alone */
+    const char *const *source_names;       /* of the mixture's sources, for messages; or NULL */
+    ins_comm *comm;                        /* ranks that share the rows of a step; NULL = this process alone */
+    struct ins_gemm_choices *gemm_choices; /* who makes matrix products; borrowed; NULL = our own kernels */
 } ins_trainer_options;
 
 /* Running mean and variance for the spike rule: exponential, warm after 32 values. */
