@@ -2,8 +2,21 @@
 
 #include "kernel/attention_impl.h"
 
-const ins_impl_head *const ins_attention_impls[] = {INS_CPU_LIST(ins_cpu_attention), &ins_ref_attention_f32.head,
-                                                    &ins_ref_attention_f64.head, NULL};
+const ins_impl_head *const ins_attention_impls[] = {
+#ifdef INS_KERNEL_X86
+    &ins_cpu_attention_avx512_bf16.head,
+#endif
+    INS_CPU_LIST(ins_cpu_attention),     &ins_ref_attention_f32.head, &ins_ref_attention_f64.head, NULL,
+};
+
+static const ins_attention_impl *attention_pick(ins_dtype dtype) {
+    for (const ins_impl_head *const *row = ins_attention_impls; *row; row++) {
+        const ins_attention_impl *impl = (const ins_attention_impl *)*row;
+        if (impl->head.level > ins_isa_detect() || !(impl->head.dtypes & INS_DTYPE_BIT(dtype))) continue;
+        if (!impl->accepts || impl->accepts()) return impl;
+    }
+    return NULL;
+}
 
 static ins_status attention_check(const ins_attention_args *args, ins_error *err) {
     if (args->n_heads < 1 || args->n_kv_heads < 1 || args->n_heads % args->n_kv_heads || args->head_dim < 1 ||
@@ -18,21 +31,22 @@ static ins_status attention_check(const ins_attention_args *args, ins_error *err
 
 ins_status ins_attention_forward(const ins_attention_args *args, ins_pool *pool, ins_error *err) {
     INS_TRY(attention_check(args, err));
-    const ins_attention_impl *impl = ins_impl_pick(ins_attention_impls, args->dtype);
+    const ins_attention_impl *impl = attention_pick(args->dtype);
     if (!impl) return ins_impl_none("attention", args->dtype, err);
     if (args->batch > 0 && args->n_q > 0) impl->forward(args, pool);
     return INS_OK;
 }
 
 size_t ins_attention_backward_scratch(const ins_attention_args *args, int n_threads) {
-    (void)n_threads;
     if (args->batch <= 0 || args->n_kv_heads <= 0) return 0;
-    return (size_t)(args->batch * args->n_kv_heads * ins_attention_item_scratch(args)) * ins_acc_size(args->dtype);
+    int64_t items = args->batch * args->n_kv_heads, parts = ins_attention_parts(args);
+    int64_t slots = parts > 1 ? items * parts : ins_max_i64(1, n_threads);
+    return (size_t)(slots * ins_attention_slot(args)) * ins_acc_size(args->dtype);
 }
 
 ins_status ins_attention_backward(const ins_attention_args *args, ins_pool *pool, ins_error *err) {
     INS_TRY(attention_check(args, err));
-    const ins_attention_impl *impl = ins_impl_pick(ins_attention_impls, args->dtype);
+    const ins_attention_impl *impl = attention_pick(args->dtype);
     if (!impl) return ins_impl_none("attention", args->dtype, err);
     if (args->batch <= 0) return INS_OK;
     if (args->n_q > 0 && (!args->scratch || !args->lse))

@@ -37,8 +37,7 @@ typedef struct ins_attention_args {
 
 ins_status ins_attention_forward(const ins_attention_args *args, ins_pool *pool, ins_error *err);
 
-/* Bytes of args->scratch that backward needs; depends on the shape only (n_threads is ignored today and kept so that
- * an implementation with per-thread tiles may use it). */
+/* Bytes of args->scratch that backward needs with pools of up to n_threads threads. */
 size_t ins_attention_backward_scratch(const ins_attention_args *args, int n_threads);
 ins_status ins_attention_backward(const ins_attention_args *args, ins_pool *pool, ins_error *err);
 

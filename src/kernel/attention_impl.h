@@ -7,6 +7,7 @@
 
 typedef struct ins_attention_impl {
     ins_impl_head head;
+    bool (*accepts)(void); /* NULL = always */
     void (*forward)(const ins_attention_args *args, ins_pool *pool);
     void (*backward)(const ins_attention_args *args, ins_pool *pool);
 } ins_attention_impl;
@@ -34,15 +35,29 @@ static inline int64_t ins_attention_k_at(const ins_attention_args *args, int64_t
     return batch * (batch_stride ? batch_stride : args->n_k * ld) + row * ld + kv_head * args->head_dim;
 }
 
-/* Scratch of one (batch, kv head) of backward, in acc elements: D [group, n_q], then (for bf16) d_q
- * [group, n_q, head_dim]. */
-static inline int64_t ins_attention_item_scratch(const ins_attention_args *args) {
-    int64_t group = args->n_heads / args->n_kv_heads;
-    int64_t d_q = args->dtype == INS_DTYPE_BF16 ? args->head_dim : 0;
-    return (group * args->n_q * (1 + d_q) + 15) / 16 * 16;
+#define INS_ATTENTION_BLOCK 64 /* query rows of a block of backward */
+
+/* Backward adds up d_k and d_v of one kv head in f32, [n_k][cols] each, padded to what any implementation needs: a
+ * slot, in elements. */
+static inline int64_t ins_attention_cols(const ins_attention_args *args) {
+    return (args->head_dim + 15) / 16 * 16;
+}
+static inline int64_t ins_attention_slot(const ins_attention_args *args) {
+    return 2 * ((args->n_k + 15) / 16 * 16) * ins_attention_cols(args);
+}
+
+/* Parts into which the blocks of queries of one (batch item, kv head) are cut, so that a few long sequences keep many
+ * cores busy: about 16 tasks, of four blocks at least. */
+static inline int64_t ins_attention_parts(const ins_attention_args *args) {
+    int64_t items = args->batch * args->n_kv_heads;
+    int64_t blocks = args->n_heads / args->n_kv_heads * ins_ceil_div(args->n_q, INS_ATTENTION_BLOCK);
+    return ins_max_i64(1, ins_min_i64(ins_ceil_div(16, items), blocks / 4));
 }
 
 INS_CPU_DECLARE(ins_attention_impl, ins_cpu_attention);
+#ifdef INS_KERNEL_X86
+extern const ins_attention_impl ins_cpu_attention_avx512_bf16;
+#endif
 extern const ins_attention_impl ins_ref_attention_f32, ins_ref_attention_f64;
 
 extern const ins_impl_head *const ins_attention_impls[];

@@ -95,7 +95,7 @@ static attention_data attention_make(const attention_case *t, ins_dtype source, 
                                   .ld_dq = ldq,
                                   .ld_dk = ldk,
                                   .ld_dv = ldk};
-    d.scratch = malloc(ins_attention_backward_scratch(&d.args, 1) + 1);
+    d.scratch = aligned_alloc(64, ins_attention_backward_scratch(&d.args, 2) + 64);
     d.args.scratch = d.scratch;
     return d;
 }

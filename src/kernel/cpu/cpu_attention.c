@@ -1,116 +1,154 @@
 /* Attention forward in tiles with a running maximum (Milakov & Gimelshein 2018; Dao et al. 2022).
  *
- * A task owns ATT_ROWS query rows of one head and walks over the tiles of keys that any of them sees. Per group of
- * ATT_MR rows and tile: S = Q K^T, mask, p = exp(S - max), O = O * exp(old max - max) + p V.
+ * A task owns ATT_LANES query rows of one head and walks over the tiles of keys that any of them sees. Per panel of
+ * ATT_NR queries and tile: S = K Q^T, mask, P = 2^(S - max), O = O * 2^(old max - max) + V^T P, all transposed (see
+ * attention_tile.h); scores are in powers of two: S = (q . k) * scale * log2(e).
  */
 #include "kernel/cpu/cpu_attention.h"
 
-#include <math.h>
-
 #include "kernel/cpu/attention_tile.h"
-
-#define ATT_ROWS 128
 
 typedef struct attention_task_state {
     const ins_attention_args *args;
-    int64_t batch, head, kv_head, row0, n_rows; /* of the task */
-    int64_t hd, hd_padded;
-    ins_key_range keys[ATT_ROWS];
-    float max[ATT_ROWS], sum[ATT_ROWS];
-    _Alignas(64) float q[ATT_ROWS * ATT_QLD]; /* times scale */
-    _Alignas(64) float out[ATT_ROWS * INS_ATTENTION_MAX_HEAD];
-    _Alignas(64) float rows[ATT_KEYS * INS_ATTENTION_MAX_HEAD]; /* K tile, then V tile: [key][hd_padded] */
-    _Alignas(64) float keys_t[INS_ATTENTION_MAX_HEAD * ATT_KEYS];
+    int64_t batch, head, kv_head, row0, n_rows, rows_padded; /* of the task */
+    int64_t hd, units, cols;                                 /* head size; in units; rounded up to ATT_MR and VL */
+    att_lanes lanes;
+    _Alignas(64) float max[ATT_LANES], sum[ATT_LANES];
+    _Alignas(64) float q_panels[ATT_LANES * ATT_MAX_C / ATT_UNIT];
+    _Alignas(64) float out[ATT_LANES * ATT_MAX_C]; /* panels [cols][ATT_NR] */
+    _Alignas(64) float keys[ATT_LANES * ATT_PITCH];
+    _Alignas(64) float values[ATT_KEYS * ATT_PITCH], paired[ATT_KEYS / ATT_UNIT * ATT_COLS];
 } attention_task_state;
 
-/* One row of a group after a tile's scores: probabilities in place, maximum, sum and O brought up to date. */
-static void attention_row_update(attention_task_state *s, int64_t row, float *score, ins_key_range range) {
-    if (range.begin >= range.end) {
-        memset(score, 0, ATT_KEYS * 4);
-        return;
-    }
-    if (range.begin > 0 || range.end < ATT_KEYS) att_mask_row(score, range.begin, range.end);
-    float max = cpu_max(score, ATT_KEYS, s->max[row]), sum = 0;
-    if (max == -INFINITY) max = 0; /* scores of -inf only: no key counts */
-#pragma omp simd reduction(+ : sum)
-    for (int64_t j = 0; j < ATT_KEYS; j++) {
-        float p = vm_exp_neg(score[j] - max);
-        score[j] = p;
-        sum += p;
-    }
-    if (max > s->max[row]) {
-        float shrink = vm_exp_neg(s->max[row] - max), *out = s->out + row * s->hd_padded;
-        s->sum[row] *= shrink;
-        for (int64_t c = 0; c < s->hd_padded; c++) out[c] *= shrink;
-        s->max[row] = max;
-    }
-    s->sum[row] += sum;
+/* Scores of ATT_MR keys from `key` of the tile on, and the maximum over them. */
+INS_INLINE void scores_group(const attention_task_state *s, const int first, const int count, int64_t panel,
+                             int64_t key0, int64_t key, float *score, vf max[2]) {
+    vf sum[ATT_MR][2], factor = vf_set((float)(s->args->scale * ATT_LOG2E));
+    for (int r = 0; r < ATT_MR; r++) sum[r][0] = sum[r][1] = (vf){0};
+    att_product(first, count, sum, s->keys + key * ATT_PITCH, ATT_PITCH, 1, s->q_panels + panel * s->units * ATT_NR,
+                ATT_NR, s->units);
+    bool full = att_sees_all(&s->lanes, 2 * panel + first, count, key0 + key);
+    CPU_UNROLL
+    for (int r = 0; r < ATT_MR; r++)
+        for (int v = first; v < first + count; v++) {
+            vf x = sum[r][v] * factor;
+            if (!full) {
+                int64_t at = panel * ATT_NR + v * VL;
+                x = att_select(x, vf_set(-INFINITY), vi_load(s->lanes.lo + at), vi_load(s->lanes.hi + at),
+                               (int32_t)(key0 + key + r));
+            }
+            max[v] = att_max(x, max[v]);
+            vf_store(score + (key + r) * ATT_NR + v * VL, x);
+        }
 }
 
-static void attention_group(attention_task_state *s, int64_t group, int64_t key0, int64_t n_keys) {
-    _Alignas(64) float score[ATT_MR * ATT_PLD];
-    int64_t n = ins_min_i64(ATT_MR, s->n_rows - group);
-    ins_key_range all = att_union(s->keys + group, n, key0, n_keys);
-    if (all.begin >= all.end) return;
-    int64_t first = all.begin / ATT_NR * ATT_NR, width = att_round_up(all.end - first, ATT_NR);
-    att_product(s->q + group * ATT_QLD, ATT_QLD, 1, s->keys_t + first, ATT_KEYS, s->hd, width, score + first, ATT_PLD,
-                false);
-    for (int64_t r = 0; r < n; r++) {
-        ins_key_range cut = att_cut(s->keys[group + r], key0, n_keys);
-        attention_row_update(s, group + r, score + r * ATT_PLD, cut);
+/* Probabilities of one vector of lanes and keys [begin, end), in place as units; returns their sum added to `sum`. */
+INS_INLINE vf probabilities(float *score, int which, int64_t begin, int64_t end, vf max, vf sum) {
+    for (int64_t j = begin; j < end; j += ATT_UNIT) {
+        float *row = score + j * ATT_NR + which * VL;
+        vf p = att_exp2(vf_load(row) - max);
+        sum += p;
+#ifdef INS_CPU_BF16_DOT
+        vf next = att_exp2(vf_load(row + ATT_NR) - max);
+        sum += next;
+        vf_store(score + j / 2 * ATT_NR + which * VL, att_unit(p, next));
+#else
+        vf_store(row, p);
+#endif
     }
-    for (int64_t r = n; r < ATT_MR; r++) memset(score + r * ATT_PLD, 0, ATT_KEYS * 4);
-    att_product(score + all.begin, ATT_PLD, 1, s->rows + all.begin * s->hd_padded, s->hd_padded, all.end - all.begin,
-                s->hd_padded, s->out + group * s->hd_padded, s->hd_padded, true);
+    return sum;
+}
+
+static void attention_panel(attention_task_state *s, int64_t panel, int64_t key0, int64_t n_keys, const float *paired) {
+    _Alignas(64) float score[ATT_KEYS * ATT_NR];
+    att_segment segments[3];
+    int n = att_segments(&s->lanes, panel, key0, n_keys, segments);
+    if (n == 0) return;
+    float *max = s->max + panel * ATT_NR, *sum = s->sum + panel * ATT_NR;
+    vf old[2] = {vf_load(max), vf_load(max + VL)}, top[2] = {old[0], old[1]}, shrink[2];
+    for (int i = 0; i < n; i++)
+        for (int64_t key = segments[i].begin; key < segments[i].end; key += ATT_MR) {
+            if (segments[i].count == 2)
+                scores_group(s, 0, 2, panel, key0, key, score, top);
+            else if (segments[i].first == 0)
+                scores_group(s, 0, 1, panel, key0, key, score, top);
+            else
+                scores_group(s, 1, 1, panel, key0, key, score, top);
+        }
+    for (int v = 0; v < 2; v++) {
+        vf_store(max + v * VL, top[v]);
+        top[v] = att_max(top[v], vf_set(-3e38f)); /* scores of -inf only: no key counts */
+        shrink[v] = att_exp2(old[v] - top[v]);
+        vf total = vf_load(sum + v * VL) * shrink[v];
+        for (int i = 0; i < n; i++)
+            if (segments[i].first <= v && v < segments[i].first + segments[i].count)
+                total = probabilities(score, v, segments[i].begin, segments[i].end, top[v], total);
+        vf_store(sum + v * VL, total);
+    }
+    float *out = s->out + panel * s->cols * ATT_NR;
+    for (int64_t c = 0; c < s->hd; c += ATT_MR)
+        att_product_segments(paired + c, score, ATT_NR, segments, n, shrink, out + c * ATT_NR);
 }
 
 static void attention_tile(attention_task_state *s, int64_t key0, int64_t n_keys) {
     const ins_attention_args *args = s->args;
     int64_t at_k = ins_attention_k_at(args, args->ldk, args->batch_stride_k, s->batch, s->kv_head, key0);
     int64_t at_v = ins_attention_k_at(args, args->ldv, args->batch_stride_v, s->batch, s->kv_head, key0);
-    att_load_rows(args->dtype, args->k, at_k, args->ldk, n_keys, s->hd, 1.0f, s->rows, s->hd_padded, ATT_KEYS,
-                  s->hd_padded);
-    att_transpose(s->rows, s->hd_padded, s->hd, s->keys_t);
-    att_load_rows(args->dtype, args->v, at_v, args->ldv, n_keys, s->hd, 1.0f, s->rows, s->hd_padded, n_keys,
-                  s->hd_padded);
+    int64_t rows = att_round_up(n_keys, ATT_MR);
+    att_pack_rows(args->dtype, args->k, at_k, args->ldk, n_keys, s->hd, rows, s->cols, s->keys);
+    att_pack_rows(args->dtype, args->v, at_v, args->ldv, n_keys, s->hd, rows, s->cols, s->values);
     int64_t n_next = ins_min_i64(ATT_KEYS, args->n_k - key0 - n_keys);
     att_prefetch_rows(args->dtype, args->k, at_k + ATT_KEYS * args->ldk, args->ldk, n_next, s->hd);
     att_prefetch_rows(args->dtype, args->v, at_v + ATT_KEYS * args->ldv, args->ldv, n_next, s->hd);
-    for (int64_t group = 0; group < s->n_rows; group += ATT_MR) attention_group(s, group, key0, n_keys);
+    const float *paired = att_pair_rows(s->values, rows, s->cols, s->paired);
+    for (int64_t panel = 0; panel * ATT_NR < s->rows_padded; panel++) attention_panel(s, panel, key0, n_keys, paired);
 }
 
 static void attention_finish(attention_task_state *s) {
     const ins_attention_args *args = s->args;
-    float *lse = args->lse;
-    for (int64_t r = 0; r < s->n_rows; r++) {
-        float *out = s->out + r * s->hd_padded, inverse = s->sum[r] > 0 ? 1.0f / s->sum[r] : s->sum[r];
-        for (int64_t c = 0; c < s->hd; c++) out[c] *= inverse;
-        int64_t at = ins_attention_q_at(args, args->ldo, s->batch, s->head, s->row0 + r);
-        cpu_store(args->dtype, out, args->o, at, s->hd);
-        if (lse)
-            lse[(s->batch * args->n_heads + s->head) * args->n_q + s->row0 + r] =
-                s->sum[r] == 0 ? -INFINITY : s->max[r] + logf(s->sum[r]);
+    _Alignas(64) float lse[ATT_LANES];
+    for (int64_t row = 0; row < s->rows_padded; row += VL) {
+        vf sum = vf_load(s->sum + row), none = vf_set(0.0f);
+        float *panel = s->out + row / ATT_NR * s->cols * ATT_NR + row % ATT_NR;
+        vf inverse = 1.0f / sum, log = (vf_load(s->max + row) + att_log2(sum)) * (float)ATT_LN2;
+        vi empty = sum == none;
+        inverse = (vf)((vi)inverse & ~empty);
+        for (int64_t c = 0; c < s->hd; c++) vf_store(panel + c * ATT_NR, vf_load(panel + c * ATT_NR) * inverse);
+        vf_store(lse + row, (vf)(((vi)log & ~empty) | ((vi)vf_set(-INFINITY) & empty)));
     }
+    for (int64_t row = 0; row < s->n_rows; row += ATT_NR)
+        att_store_panel(s->out + row * s->cols, s->hd, 1.0f, args->dtype, args->o,
+                        ins_attention_q_at(args, args->ldo, s->batch, s->head, s->row0 + row), args->ldo,
+                        ins_min_i64(ATT_NR, s->n_rows - row));
+    if (!args->lse) return;
+    int64_t at = (s->batch * args->n_heads + s->head) * args->n_q + s->row0;
+    memcpy((float *)args->lse + at, lse, (size_t)s->n_rows * 4);
 }
 
+static void attention_start(attention_task_state *s) {
+    const ins_attention_args *args = s->args;
+    s->rows_padded = att_round_up(s->n_rows, ATT_NR);
+    s->hd = args->head_dim, s->units = ins_ceil_div(s->hd, ATT_UNIT);
+    s->cols = att_round_up(s->hd, ins_max_i64(ATT_MR, VL));
+    for (int64_t row = 0; row < s->rows_padded; row++) s->max[row] = -INFINITY, s->sum[row] = 0;
+    memset(s->out, 0, (size_t)(s->rows_padded * s->cols) * 4);
+    att_lanes_fill(&s->lanes, args, s->batch, s->row0, s->n_rows, s->rows_padded);
+    att_pack_rows(args->dtype, args->q, ins_attention_q_at(args, args->ldq, s->batch, s->head, s->row0), args->ldq,
+                  s->n_rows, s->hd, s->rows_padded, s->cols, s->keys);
+    att_panels(s->keys, s->rows_padded, s->units, s->q_panels);
+}
+
+/* The last rows of a head first: under a causal mask they take longest. */
 static void attention_task(void *arg, int64_t task, int thread) {
     (void)thread;
     attention_task_state s;
     const ins_attention_args *args = s.args = arg;
-    int64_t blocks = ins_ceil_div(args->n_q, ATT_ROWS), block = task % blocks;
+    int64_t blocks = ins_ceil_div(args->n_q, ATT_LANES), block = blocks - 1 - task % blocks;
     s.batch = task / blocks / args->n_heads, s.head = task / blocks % args->n_heads;
     s.kv_head = s.head / (args->n_heads / args->n_kv_heads);
-    s.row0 = block * ATT_ROWS, s.n_rows = ins_min_i64(ATT_ROWS, args->n_q - s.row0);
-    s.hd = args->head_dim, s.hd_padded = att_round_up(s.hd, ATT_NR);
-    int64_t rows_padded = att_round_up(s.n_rows, ATT_MR);
-    for (int64_t r = 0; r < s.n_rows; r++) {
-        s.max[r] = -INFINITY, s.sum[r] = 0;
-        s.keys[r] = ins_attention_range(args, s.batch, s.row0 + r);
-    }
-    memset(s.out, 0, (size_t)(rows_padded * s.hd_padded) * 4);
-    att_load_rows(args->dtype, args->q, ins_attention_q_at(args, args->ldq, s.batch, s.head, s.row0), args->ldq,
-                  s.n_rows, s.hd, (float)args->scale, s.q, ATT_QLD, rows_padded, s.hd);
-    ins_key_range all = att_union(s.keys, s.n_rows, 0, args->n_k);
+    s.row0 = block * ATT_LANES, s.n_rows = ins_min_i64(ATT_LANES, args->n_q - s.row0);
+    attention_start(&s);
+    ins_key_range all = att_lanes_union(&s.lanes, s.rows_padded / VL);
     for (int64_t key0 = all.begin / ATT_KEYS * ATT_KEYS; key0 < all.end; key0 += ATT_KEYS)
         attention_tile(&s, key0, ins_min_i64(ATT_KEYS, args->n_k - key0));
     attention_finish(&s);
@@ -118,8 +156,16 @@ static void attention_task(void *arg, int64_t task, int thread) {
 
 static void attention_forward(const ins_attention_args *args, ins_pool *pool) {
     ins_attention_args copy = *args;
-    ins_pool_run(pool, args->batch * args->n_heads * ins_ceil_div(args->n_q, ATT_ROWS), attention_task, &copy);
+    ins_pool_run(pool, args->batch * args->n_heads * ins_ceil_div(args->n_q, ATT_LANES), attention_task, &copy);
 }
 
+#ifdef INS_CPU_BF16_DOT
+const ins_attention_impl INS_CPU(ins_cpu_attention) = {
+    .head = {INS_CPU_NAME, INS_CPU_LEVEL, INS_DTYPE_BIT(INS_DTYPE_BF16)},
+    .accepts = ins_isa_fast_dot,
+    .forward = attention_forward,
+    .backward = INS_CPU(ins_cpu_attention_backward)};
+#else
 const ins_attention_impl INS_CPU(ins_cpu_attention) = {
     .head = INS_CPU_HEAD, .forward = attention_forward, .backward = INS_CPU(ins_cpu_attention_backward)};
+#endif

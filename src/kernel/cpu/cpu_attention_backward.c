@@ -1,199 +1,259 @@
-/* Attention backward. A task owns one (batch item, kv head): tile of keys by tile of keys it keeps d_k and d_v in
- * cache and adds to d_q, so nothing is shared and the order is fixed. With P = exp(S - lse), D = rowsum(d_o * o):
+/* Attention backward. With P = 2^(S - lse) and D = rowsum(d_o * o), all of them transposed (attention_tile.h):
  *
- *   d_v += P^T d_o;  dS = P * (d_o V^T - D);  d_k += dS^T (scale q);  d_q += dS (scale k)
+ *   d_v += P d_o;  dS = P * (V d_o^T - D);  d_k += dS q scale;  d_q += K^T dS scale
+ *
+ * A task owns one (batch item, kv head): block of queries by block of queries it makes their d_q and adds to d_k and
+ * d_v in its scratch, so the order is fixed. Where such tasks are few, each is cut into parts that take turns with the
+ * blocks and have a d_k and d_v of their own, added up afterwards.
  */
-#include <math.h>
-
 #include "kernel/cpu/attention_tile.h"
 #include "kernel/cpu/cpu_attention.h"
 
-#define ATT_BROWS 64 /* query rows of a tile */
+#define BACK_ROWS  INS_ATTENTION_BLOCK
+#define BACK_UNITS (BACK_ROWS / ATT_UNIT)
 
 typedef struct attention_back {
     const ins_attention_args *args;
-    int64_t batch, kv_head, head; /* head: the query head being worked on */
-    int64_t hd, hd_padded;
-    int64_t key0, n_keys;
-    ins_key_range rows[ATT_BROWS]; /* of the query tile, relative to key0 */
-    float *delta;                  /* D of the query head's rows */
-    float *d_q;                    /* f32 [n_q, ld_dq]: the output itself, or scratch for bf16 */
-    int64_t ld_dq;
-    _Alignas(64) float k[ATT_KEYS * INS_ATTENTION_MAX_HEAD]; /* [key][hd_padded], times scale once transposed */
-    _Alignas(64) float k_t[INS_ATTENTION_MAX_HEAD * ATT_KEYS], v_t[INS_ATTENTION_MAX_HEAD * ATT_KEYS];
-    _Alignas(64) float d_k[ATT_KEYS * INS_ATTENTION_MAX_HEAD], d_v[ATT_KEYS * INS_ATTENTION_MAX_HEAD];
-    _Alignas(64) float q[ATT_BROWS * ATT_QLD], d_o[ATT_BROWS * ATT_QLD]; /* q times scale */
-    _Alignas(64) float p[ATT_BROWS * ATT_PLD], d_s[ATT_BROWS * ATT_PLD];
+    int64_t batch, kv_head, head, row0, n_rows, rows_padded; /* of the block */
+    int64_t hd, units, cols;                                 /* as in cpu_attention.c */
+    float *d_k, *d_v;                                        /* [n_k][cols] */
+    att_lanes lanes;
+    _Alignas(64) float lse[BACK_ROWS], delta[BACK_ROWS]; /* lse in powers of two */
+    _Alignas(64) float q_rows[BACK_ROWS * ATT_PITCH], q_paired[BACK_UNITS * ATT_COLS];
+    _Alignas(64) float q_panels[BACK_ROWS * ATT_MAX_C / ATT_UNIT], g_panels[BACK_ROWS * ATT_MAX_C / ATT_UNIT];
+    _Alignas(64) float g_rows[BACK_ROWS * ATT_PITCH], g_paired[BACK_UNITS * ATT_COLS]; /* g: d_o */
+    _Alignas(64) float keys[ATT_KEYS * ATT_PITCH], keys_paired[ATT_KEYS / ATT_UNIT * ATT_COLS];
+    _Alignas(64) float values[ATT_KEYS * ATT_PITCH];
+    _Alignas(64) float p[ATT_KEYS * BACK_UNITS], d_s[ATT_KEYS * BACK_UNITS]; /* [key][units of rows] */
+    _Alignas(64) float d_s_paired[ATT_KEYS / ATT_UNIT * BACK_ROWS];          /* [units of keys][row] */
+    _Alignas(64) float d_q[BACK_ROWS * ATT_MAX_C];                           /* panels [cols][ATT_NR] */
 } attention_back;
 
-/* P and dS of one row from its scores (in p) and d_o V^T (in d_s). */
-static void back_row(const attention_back *s, int64_t row, ins_key_range range, float *p, float *d_s) {
-    const ins_attention_args *args = s->args;
-    if (range.begin >= range.end) {
-        memset(p, 0, ATT_KEYS * 4), memset(d_s, 0, ATT_KEYS * 4);
-        return;
-    }
-    if (range.begin > 0 || range.end < ATT_KEYS) att_mask_row(p, range.begin, range.end);
-    float lse = ((const float *)args->lse)[(s->batch * args->n_heads + s->head) * args->n_q + row];
-    float delta = s->delta[row];
-    for (int64_t j = 0; j < ATT_KEYS; j++) {
-        float prob = vm_exp_neg(p[j] - lse);
-        p[j] = prob;
-        d_s[j] = prob == 0.0f ? 0.0f : prob * (d_s[j] - delta);
+/* ---- one group: ATT_MR keys and the lanes of a panel ---- */
+
+/* Rows of `group` [ATT_MR][ATT_NR] into those of dst [key][BACK_UNITS], at a panel. */
+INS_INLINE void back_put_rows(const float *group, int64_t panel, float *dst) {
+    for (int r = 0; r < ATT_MR; r++) {
+        vf first = vf_load(group + r * ATT_NR), second = vf_load(group + r * ATT_NR + VL);
+#ifdef INS_CPU_BF16_DOT
+        vf_store(dst + r * BACK_UNITS + panel * ATT_NR / 2, att_narrow(first, second));
+#else
+        vf_store(dst + r * BACK_UNITS + panel * ATT_NR, first);
+        vf_store(dst + r * BACK_UNITS + panel * ATT_NR + VL, second);
+#endif
     }
 }
 
-/* d_q of ATT_MR rows; goes through a padded block, because rows of d_q may be narrower. */
-static void back_d_q(attention_back *s, int64_t row, int64_t n, const float *d_s, ins_key_range range) {
-    _Alignas(64) float block[ATT_MR * INS_ATTENTION_MAX_HEAD];
-    att_product(d_s + range.begin, ATT_PLD, 1, s->k + range.begin * s->hd_padded, s->hd_padded, range.end - range.begin,
-                s->hd_padded, block, s->hd_padded, false);
-    for (int64_t r = 0; r < n; r++) {
-        float *restrict dst = s->d_q + (row + r) * s->ld_dq;
-        const float *restrict src = block + r * s->hd_padded;
-        for (int64_t c = 0; c < s->hd; c++) dst[c] += src[c];
-    }
-}
-
-/* P, dS and d_q of the tile's groups of rows. Groups that see no key of the tile get P = dS = 0. */
-static void back_groups(attention_back *s, int64_t row0, int64_t n_rows) {
-    int64_t rows_padded = att_round_up(n_rows, ATT_MR);
-    for (int64_t g = 0; g < rows_padded; g += ATT_MR) {
-        float *p = s->p + g * ATT_PLD, *d_s = s->d_s + g * ATT_PLD;
-        int64_t n = ins_min_i64(ATT_MR, n_rows - g);
-        ins_key_range all = att_union(s->rows + g, n, 0, s->n_keys);
-        if (all.begin >= all.end) {
-            memset(p, 0, ATT_MR * ATT_PLD * 4), memset(d_s, 0, ATT_MR * ATT_PLD * 4);
-            continue;
+#ifdef INS_CPU_BF16_DOT
+INS_INLINE void back_put_paired(const float *group, int64_t panel, float *dst) {
+    for (int r = 0; r < ATT_MR; r += 2)
+        for (int v = 0; v < 2; v++) {
+            const float *row = group + r * ATT_NR + v * VL;
+            vf_store(dst + r / 2 * BACK_ROWS + panel * ATT_NR + v * VL, att_unit(vf_load(row), vf_load(row + ATT_NR)));
         }
-        int64_t first = all.begin / ATT_NR * ATT_NR, width = att_round_up(all.end - first, ATT_NR);
-        memset(d_s, 0, ATT_MR * ATT_PLD * 4);
-        att_product(s->q + g * ATT_QLD, ATT_QLD, 1, s->k_t + first, ATT_KEYS, s->hd, width, p + first, ATT_PLD, false);
-        att_product(s->d_o + g * ATT_QLD, ATT_QLD, 1, s->v_t + first, ATT_KEYS, s->hd, width, d_s + first, ATT_PLD,
-                    false);
-        for (int64_t r = 0; r < n; r++) back_row(s, row0 + g + r, s->rows[g + r], p + r * ATT_PLD, d_s + r * ATT_PLD);
-        for (int64_t r = n; r < ATT_MR; r++)
-            memset(p + r * ATT_PLD, 0, ATT_KEYS * 4), memset(d_s + r * ATT_PLD, 0, ATT_KEYS * 4);
-        back_d_q(s, row0 + g, n, d_s, all);
+}
+#endif
+
+/* P and dS of the tile's keys from `key` on; lanes outside first .. first + count get 0. */
+INS_INLINE void back_group(attention_back *s, const int first, const int count, int64_t panel, int64_t key0,
+                           int64_t key) {
+    _Alignas(64) float prob[ATT_MR * ATT_NR], grad[ATT_MR * ATT_NR];
+    vf sum[ATT_MR][2], factor = vf_set((float)(s->args->scale * ATT_LOG2E));
+    const float *q_panel = s->q_panels + panel * s->units * ATT_NR, *g_panel = s->g_panels + panel * s->units * ATT_NR;
+    bool full = att_sees_all(&s->lanes, 2 * panel + first, count, key0 + key);
+    for (int r = 0; r < ATT_MR; r++) sum[r][0] = sum[r][1] = (vf){0};
+    att_product(first, count, sum, s->keys + key * ATT_PITCH, ATT_PITCH, 1, q_panel, ATT_NR, s->units);
+    CPU_UNROLL
+    for (int r = 0; r < ATT_MR; r++)
+        for (int v = 0; v < 2; v++) {
+            int64_t at = panel * ATT_NR + v * VL;
+            vf p = {0};
+            if (first <= v && v < first + count) p = att_exp2(sum[r][v] * factor - vf_load(s->lse + at));
+            if (!full)
+                p = att_select(p, (vf){0}, vi_load(s->lanes.lo + at), vi_load(s->lanes.hi + at),
+                               (int32_t)(key0 + key + r));
+            vf_store(prob + r * ATT_NR + v * VL, p);
+        }
+    for (int r = 0; r < ATT_MR; r++) sum[r][0] = sum[r][1] = (vf){0};
+    att_product(first, count, sum, s->values + key * ATT_PITCH, ATT_PITCH, 1, g_panel, ATT_NR, s->units);
+    CPU_UNROLL
+    for (int r = 0; r < ATT_MR; r++)
+        for (int v = 0; v < 2; v++) {
+            vf p = vf_load(prob + r * ATT_NR + v * VL);
+            vf_store(grad + r * ATT_NR + v * VL, p * (sum[r][v] - vf_load(s->delta + panel * ATT_NR + v * VL)));
+        }
+    back_put_rows(prob, panel, s->p + key * BACK_UNITS);
+    back_put_rows(grad, panel, s->d_s + key * BACK_UNITS);
+#ifdef INS_CPU_BF16_DOT
+    back_put_paired(grad, panel, s->d_s_paired + key / 2 * BACK_ROWS);
+#endif
+}
+
+/* ---- one tile of keys ---- */
+
+static void back_panel(attention_back *s, int64_t panel, int64_t key0, int64_t n_keys, const float *keys_paired) {
+    att_segment segments[3];
+    int n = att_segments(&s->lanes, panel, key0, n_keys, segments);
+    if (n == 0) return;
+    for (int i = 0; i < n; i++)
+        for (int64_t key = segments[i].begin; key < segments[i].end; key += ATT_MR) {
+            if (segments[i].count == 2)
+                back_group(s, 0, 2, panel, key0, key);
+            else if (segments[i].first == 0)
+                back_group(s, 0, 1, panel, key0, key);
+            else
+                back_group(s, 1, 1, panel, key0, key);
+        }
+#ifdef INS_CPU_BF16_DOT
+    const float *d_s = s->d_s_paired;
+#else
+    const float *d_s = s->d_s;
+#endif
+    const vf keep[2] = {vf_set(1.0f), vf_set(1.0f)};
+    float *d_q = s->d_q + panel * s->cols * ATT_NR;
+    for (int64_t c = 0; c < s->hd; c += ATT_MR)
+        att_product_segments(keys_paired + c, d_s + panel * ATT_NR, BACK_ROWS, segments, n, keep, d_q + c * ATT_NR);
+}
+
+/* Rows of the block, in whole units, before the first and after the last of which none sees a key of
+ * [key, key + ATT_MR). */
+static ins_key_range back_rows(const attention_back *s, int64_t key) {
+    ins_key_range rows = {0, s->rows_padded};
+    while (rows.begin < rows.end &&
+           ins_max_i64(s->lanes.lo[rows.begin], key) >= ins_min_i64(s->lanes.hi[rows.begin], key + ATT_MR))
+        rows.begin++;
+    while (rows.begin < rows.end &&
+           ins_max_i64(s->lanes.lo[rows.end - 1], key) >= ins_min_i64(s->lanes.hi[rows.end - 1], key + ATT_MR))
+        rows.end--;
+    rows.begin /= ATT_UNIT, rows.end = ins_ceil_div(rows.end, ATT_UNIT);
+    return rows;
+}
+
+static void back_tile(attention_back *s, int64_t key0, int64_t n_keys, const float *q_paired, const float *g_paired) {
+    const ins_attention_args *args = s->args;
+    int64_t at_k = ins_attention_k_at(args, args->ldk, args->batch_stride_k, s->batch, s->kv_head, key0);
+    int64_t at_v = ins_attention_k_at(args, args->ldv, args->batch_stride_v, s->batch, s->kv_head, key0);
+    int64_t rows = att_round_up(n_keys, ATT_MR), n_vectors = s->rows_padded / VL;
+    att_pack_rows(args->dtype, args->k, at_k, args->ldk, n_keys, s->hd, rows, s->cols, s->keys);
+    att_pack_rows(args->dtype, args->v, at_v, args->ldv, n_keys, s->hd, rows, s->cols, s->values);
+    const float *keys_paired = att_pair_rows(s->keys, rows, s->cols, s->keys_paired);
+    bool full = true;
+    for (int64_t v = 0; v < n_vectors; v++) full &= s->lanes.begin[v] <= key0 && s->lanes.end[v] >= key0 + rows;
+    if (!full) memset(s->p, 0, sizeof s->p), memset(s->d_s, 0, sizeof s->d_s);
+    for (int64_t panel = 0; panel * ATT_NR < s->rows_padded; panel++) back_panel(s, panel, key0, n_keys, keys_paired);
+    ins_key_range all = att_lanes_union(&s->lanes, n_vectors);
+    int64_t begin = ins_max_i64(0, all.begin - key0) / ATT_MR * ATT_MR, end = ins_min_i64(n_keys, all.end - key0);
+    for (int64_t key = begin; key < end; key += ATT_MR) {
+        ins_key_range range = {0, s->rows_padded / ATT_UNIT};
+        if (!full || !att_sees_all(&s->lanes, 0, (int)n_vectors, key0 + key)) range = back_rows(s, key0 + key);
+        int64_t at = key * BACK_UNITS + range.begin, units = range.end - range.begin, row = (key0 + key) * s->cols;
+        att_product_add(s->p + at, BACK_UNITS, 1, g_paired + range.begin * ATT_COLS, ATT_COLS, units, s->d_v + row,
+                        s->cols, s->cols);
+        att_product_add(s->d_s + at, BACK_UNITS, 1, q_paired + range.begin * ATT_COLS, ATT_COLS, units, s->d_k + row,
+                        s->cols, s->cols);
     }
 }
 
-/* Does a row see any of the ATT_MR keys at j of the tile? */
-static bool back_sees(ins_key_range row, int64_t j) {
-    return ins_max_i64(row.begin, j) < ins_min_i64(row.end, j + ATT_MR);
-}
+/* ---- one block of queries ---- */
 
-static void back_query_tile(attention_back *s, int64_t row0, int64_t n_rows) {
+/* lse and D of the block's rows; lanes without a row get 0. */
+static void back_statistics(attention_back *s) {
     const ins_attention_args *args = s->args;
-    int64_t rows_padded = att_round_up(n_rows, ATT_MR);
-    for (int64_t r = 0; r < n_rows; r++)
-        s->rows[r] = att_cut(ins_attention_range(args, s->batch, row0 + r), s->key0, s->n_keys);
-    ins_key_range all = att_union(s->rows, n_rows, 0, s->n_keys);
-    if (all.begin >= all.end) return;
-    att_load_rows(args->dtype, args->q, ins_attention_q_at(args, args->ldq, s->batch, s->head, row0), args->ldq, n_rows,
-                  s->hd, (float)args->scale, s->q, ATT_QLD, rows_padded, s->hd_padded);
-    att_load_rows(args->dtype, args->d_o, ins_attention_q_at(args, args->ld_do, s->batch, s->head, row0), args->ld_do,
-                  n_rows, s->hd, 1.0f, s->d_o, ATT_QLD, rows_padded, s->hd_padded);
-    int64_t n_next = ins_min_i64(ATT_BROWS, args->n_q - row0 - n_rows), next = row0 + ATT_BROWS;
-    att_prefetch_rows(args->dtype, args->q, ins_attention_q_at(args, args->ldq, s->batch, s->head, next), args->ldq,
-                      n_next, s->hd);
-    att_prefetch_rows(args->dtype, args->d_o, ins_attention_q_at(args, args->ld_do, s->batch, s->head, next),
-                      args->ld_do, n_next, s->hd);
-    back_groups(s, row0, n_rows);
-    for (int64_t j = all.begin / ATT_MR * ATT_MR; j < all.end; j += ATT_MR) {
-        /* Leave out leading and trailing rows none of which sees these keys. */
-        int64_t begin = 0, end = n_rows;
-        while (begin < end && !back_sees(s->rows[begin], j)) begin++;
-        while (begin < end && !back_sees(s->rows[end - 1], j)) end--;
-        att_product(s->p + begin * ATT_PLD + j, 1, ATT_PLD, s->d_o + begin * ATT_QLD, ATT_QLD, end - begin,
-                    s->hd_padded, s->d_v + j * s->hd_padded, s->hd_padded, true);
-        att_product(s->d_s + begin * ATT_PLD + j, 1, ATT_PLD, s->q + begin * ATT_QLD, ATT_QLD, end - begin,
-                    s->hd_padded, s->d_k + j * s->hd_padded, s->hd_padded, true);
-    }
-}
-
-static void back_load_keys(attention_back *s) {
-    const ins_attention_args *args = s->args;
-    int64_t at_k = ins_attention_k_at(args, args->ldk, args->batch_stride_k, s->batch, s->kv_head, s->key0);
-    int64_t at_v = ins_attention_k_at(args, args->ldv, args->batch_stride_v, s->batch, s->kv_head, s->key0);
-    att_load_rows(args->dtype, args->v, at_v, args->ldv, s->n_keys, s->hd, 1.0f, s->k, s->hd_padded, ATT_KEYS,
-                  s->hd_padded);
-    att_transpose(s->k, s->hd_padded, s->hd, s->v_t);
-    att_load_rows(args->dtype, args->k, at_k, args->ldk, s->n_keys, s->hd, 1.0f, s->k, s->hd_padded, ATT_KEYS,
-                  s->hd_padded);
-    att_transpose(s->k, s->hd_padded, s->hd, s->k_t);
-    float scale = (float)args->scale;
-    for (int64_t i = 0; i < s->n_keys * s->hd_padded; i++) s->k[i] *= scale;
-    memset(s->d_k, 0, (size_t)(ATT_KEYS * s->hd_padded) * 4);
-    memset(s->d_v, 0, (size_t)(ATT_KEYS * s->hd_padded) * 4);
-}
-
-/* D = rowsum(d_o * o) of one query head. */
-static void back_delta(const attention_back *s, int64_t head, float *delta) {
-    const ins_attention_args *args = s->args;
-    float work_o[INS_ATTENTION_MAX_HEAD], work_g[INS_ATTENTION_MAX_HEAD];
-    for (int64_t t = 0; t < args->n_q; t++) {
-        const float *o =
-            cpu_view(args->dtype, args->o, ins_attention_q_at(args, args->ldo, s->batch, head, t), s->hd, work_o);
-        const float *d_o =
-            cpu_view(args->dtype, args->d_o, ins_attention_q_at(args, args->ld_do, s->batch, head, t), s->hd, work_g);
+    const float *lse = (const float *)args->lse + (s->batch * args->n_heads + s->head) * args->n_q + s->row0;
+    float work_o[ATT_MAX_C], work_g[ATT_MAX_C];
+    for (int64_t r = s->n_rows; r < s->rows_padded; r++) s->lse[r] = 0, s->delta[r] = 0;
+    for (int64_t r = 0; r < s->n_rows; r++) {
+        int64_t at_o = ins_attention_q_at(args, args->ldo, s->batch, s->head, s->row0 + r);
+        int64_t at_g = ins_attention_q_at(args, args->ld_do, s->batch, s->head, s->row0 + r);
+        const float *o = cpu_view(args->dtype, args->o, at_o, s->hd, work_o);
+        const float *d_o = cpu_view(args->dtype, args->d_o, at_g, s->hd, work_g);
+        vf sums = {0};
         float sum = 0;
-#pragma omp simd reduction(+ : sum)
-        for (int64_t c = 0; c < s->hd; c++) sum += o[c] * d_o[c];
-        delta[t] = sum;
+        int64_t c = 0;
+        for (; c + VL <= s->hd; c += VL) sums += vf_load(o + c) * vf_load(d_o + c);
+        for (; c < s->hd; c++) sum += o[c] * d_o[c];
+        for (int lane = 0; lane < VL; lane++) sum += sums[lane];
+        s->lse[r] = lse[r] * (float)ATT_LOG2E, s->delta[r] = sum;
     }
 }
 
-static void back_store_keys(const attention_back *s) {
+static void back_block(attention_back *s) {
     const ins_attention_args *args = s->args;
-    for (int64_t j = 0; j < s->n_keys; j++) {
-        int64_t at_k = ins_attention_k_at(args, args->ld_dk, 0, s->batch, s->kv_head, s->key0 + j);
-        int64_t at_v = ins_attention_k_at(args, args->ld_dv, 0, s->batch, s->kv_head, s->key0 + j);
-        cpu_store(args->dtype, s->d_k + j * s->hd_padded, args->d_k, at_k, s->hd);
-        cpu_store(args->dtype, s->d_v + j * s->hd_padded, args->d_v, at_v, s->hd);
-    }
+    int64_t at_q = ins_attention_q_at(args, args->ldq, s->batch, s->head, s->row0);
+    int64_t at_g = ins_attention_q_at(args, args->ld_do, s->batch, s->head, s->row0);
+    s->rows_padded = att_round_up(s->n_rows, ATT_NR);
+    att_lanes_fill(&s->lanes, args, s->batch, s->row0, s->n_rows, s->rows_padded);
+    back_statistics(s);
+    att_pack_rows(args->dtype, args->q, at_q, args->ldq, s->n_rows, s->hd, s->rows_padded, s->cols, s->q_rows);
+    att_pack_rows(args->dtype, args->d_o, at_g, args->ld_do, s->n_rows, s->hd, s->rows_padded, s->cols, s->g_rows);
+    att_panels(s->q_rows, s->rows_padded, s->units, s->q_panels);
+    att_panels(s->g_rows, s->rows_padded, s->units, s->g_panels);
+    const float *q_paired = att_pair_rows(s->q_rows, s->rows_padded, s->cols, s->q_paired);
+    const float *g_paired = att_pair_rows(s->g_rows, s->rows_padded, s->cols, s->g_paired);
+    memset(s->d_q, 0, (size_t)(s->rows_padded * s->cols) * 4);
+    ins_key_range all = att_lanes_union(&s->lanes, s->rows_padded / VL);
+    for (int64_t key0 = all.begin / ATT_KEYS * ATT_KEYS; key0 < all.end; key0 += ATT_KEYS)
+        back_tile(s, key0, ins_min_i64(ATT_KEYS, args->n_k - key0), q_paired, g_paired);
+    for (int64_t row = 0; row < s->n_rows; row += ATT_NR)
+        att_store_panel(s->d_q + row * s->cols, s->hd, (float)args->scale, args->dtype, args->d_q,
+                        ins_attention_q_at(args, args->ld_dq, s->batch, s->head, s->row0 + row), args->ld_dq,
+                        ins_min_i64(ATT_NR, s->n_rows - row));
 }
 
-/* d_q of query head `head`: f32 results add up in the output itself, others in `work` [n_q, hd]. */
-static void back_bind_d_q(attention_back *s, float *work) {
-    const ins_attention_args *args = s->args;
-    s->d_q = work, s->ld_dq = s->hd;
-    if (args->dtype != INS_DTYPE_F32) return;
-    s->d_q = (float *)args->d_q + ins_attention_q_at(args, args->ld_dq, s->batch, s->head, 0), s->ld_dq = args->ld_dq;
+/* ---- tasks ---- */
+
+/* Keys [begin, end) of d_k and d_v: the sum of n_parts scratches, one behind the other, into the outputs. */
+static void back_store_keys(const ins_attention_args *args, int64_t item, float *scratch, int64_t n_parts,
+                            int64_t begin, int64_t end) {
+    int64_t batch = item / args->n_kv_heads, kv_head = item % args->n_kv_heads, hd = args->head_dim;
+    int64_t cols = ins_attention_cols(args), slot = ins_attention_slot(args);
+    for (int which = 0; which < 2; which++) {
+        void *dst = which == 0 ? args->d_k : args->d_v;
+        int64_t ld = which == 0 ? args->ld_dk : args->ld_dv;
+        float factor = which == 0 ? (float)args->scale : 1.0f, *from = scratch + which * slot / 2;
+        for (int64_t j = begin; j < end; j++) {
+            float *row = from + j * cols;
+            for (int64_t c = 0; c < cols; c += VL) {
+                vf sum = vf_load(row + c);
+                for (int64_t part = 1; part < n_parts; part++) sum += vf_load(row + part * slot + c);
+                vf_store(row + c, sum * factor);
+            }
+            cpu_store(args->dtype, row, dst, ins_attention_k_at(args, ld, 0, batch, kv_head, j), hd);
+        }
+    }
 }
 
 static void back_task(void *arg, int64_t task, int thread) {
-    (void)thread;
     attention_back s;
     const ins_attention_args *args = s.args = arg;
-    int64_t group = args->n_heads / args->n_kv_heads;
-    s.batch = task / args->n_kv_heads, s.kv_head = task % args->n_kv_heads;
-    s.hd = args->head_dim, s.hd_padded = att_round_up(s.hd, ATT_NR);
-    float *scratch = (float *)args->scratch + task * ins_attention_item_scratch(args);
-    float *work = scratch + group * args->n_q;
-    for (int64_t i = 0; i < group; i++) back_delta(&s, s.kv_head * group + i, scratch + i * args->n_q);
-    for (s.head = s.kv_head * group; s.head < (s.kv_head + 1) * group; s.head++) {
-        back_bind_d_q(&s, work + (s.head - s.kv_head * group) * args->n_q * s.hd);
-        for (int64_t t = 0; t < args->n_q; t++) memset(s.d_q + t * s.ld_dq, 0, (size_t)s.hd * 4);
+    int64_t parts = ins_attention_parts(args), item = task / parts, part = task % parts;
+    int64_t group = args->n_heads / args->n_kv_heads, blocks = ins_ceil_div(args->n_q, BACK_ROWS);
+    int64_t slot = ins_attention_slot(args);
+    float *scratch = (float *)args->scratch + (parts > 1 ? task : thread) * slot;
+    s.batch = item / args->n_kv_heads, s.kv_head = item % args->n_kv_heads;
+    s.hd = args->head_dim, s.units = ins_ceil_div(s.hd, ATT_UNIT);
+    s.cols = ins_attention_cols(args);
+    s.d_k = scratch, s.d_v = scratch + slot / 2;
+    memset(scratch, 0, (size_t)slot * 4);
+    for (int64_t at = part; at < group * blocks; at += parts) {
+        s.head = s.kv_head * group + at / blocks, s.row0 = at % blocks * BACK_ROWS;
+        s.n_rows = ins_min_i64(BACK_ROWS, args->n_q - s.row0);
+        back_block(&s);
     }
-    for (s.key0 = 0; s.key0 < args->n_k; s.key0 += ATT_KEYS) {
-        s.n_keys = ins_min_i64(ATT_KEYS, args->n_k - s.key0);
-        back_load_keys(&s);
-        for (int64_t i = 0; i < group; i++) {
-            s.head = s.kv_head * group + i, s.delta = scratch + i * args->n_q;
-            back_bind_d_q(&s, work + i * args->n_q * s.hd);
-            for (int64_t row0 = 0; row0 < args->n_q; row0 += ATT_BROWS)
-                back_query_tile(&s, row0, ins_min_i64(ATT_BROWS, args->n_q - row0));
-        }
-        back_store_keys(&s);
-    }
-    for (int64_t i = 0; args->dtype != INS_DTYPE_F32 && i < group * args->n_q; i++) {
-        int64_t at = ins_attention_q_at(args, args->ld_dq, s.batch, s.kv_head * group + i / args->n_q, i % args->n_q);
-        cpu_store(args->dtype, work + i * s.hd, args->d_q, at, s.hd);
-    }
+    if (parts == 1) back_store_keys(args, item, scratch, 1, 0, args->n_k);
+}
+
+static void back_join_task(void *arg, int64_t task, int thread) {
+    (void)thread;
+    const ins_attention_args *args = arg;
+    int64_t parts = ins_attention_parts(args), pieces = ins_ceil_div(args->n_k, ATT_KEYS), item = task / pieces;
+    int64_t begin = task % pieces * ATT_KEYS, end = ins_min_i64(args->n_k, begin + ATT_KEYS);
+    back_store_keys(args, item, (float *)args->scratch + item * parts * ins_attention_slot(args), parts, begin, end);
 }
 
 void INS_CPU(ins_cpu_attention_backward)(const ins_attention_args *args, ins_pool *pool) {
     ins_attention_args copy = *args;
-    ins_pool_run(pool, args->batch * args->n_kv_heads, back_task, &copy);
+    int64_t items = args->batch * args->n_kv_heads, parts = ins_attention_parts(args);
+    ins_pool_run(pool, items * parts, back_task, &copy);
+    if (parts > 1) ins_pool_run(pool, items * ins_ceil_div(args->n_k, ATT_KEYS), back_join_task, &copy);
 }
