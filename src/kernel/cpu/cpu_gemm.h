@@ -1,13 +1,17 @@
 /* Inside of kernel/cpu: block sizes of the packed matrix product and the packing of its operands.
  *
- * A task makes one block of C, at most GEMM_MB x GEMM_NB, from all of k. For each stretch of at most GEMM_KC of k it
- * packs its rows of A and its columns of B (both stay in L2) and, sliver by sliver of NR columns (one stays in L1),
- * runs the micro-kernel over MR rows at a time. So the order in which a C element is summed depends on k alone, never
- * on m, n, the block or the thread: a row's result is the same in any batch.
+ * A task makes one block of C, all of k. k is cut into equal stretches of at most GEMM_KC units. Per stretch the task
+ * walks over slivers of NR columns: it packs one of B (L1 or L2) and runs the micro-kernel down the block's rows, MR at
+ * a time. A stays where it is as long as its rows do not share cache sets; else, and when it is stored [k,m], the
+ * block's rows of the stretch are packed once (L2). What comes next is prefetched by the micro-kernel, a line every
+ * few multiply-adds: the next rows of A, the source of the next sliver, the lines of C that it will write.
+ *
+ * So the order in which a C element is summed depends on k alone, never on m, n, the block or the thread: a row's
+ * result is the same in any batch, and the grid of blocks may follow the number of threads.
  *
  * A "unit" is 4 bytes of one row or column: one f32, or with INS_CPU_BF16_DOT two neighbours in k as bf16.
- *   packed A, rows kept: [row][GEMM_LDA]     packed A, transposed source: [tile of MR rows, GEMM_TILE_A apart][k][MR]
- *   packed B: [sliver of NR columns, GEMM_TILE_B apart][k][NR]
+ *   A in rows: [row][row stride]     A in tiles (source [k,m]): [tile of MR rows, GEMM_PAD apart][k][MR]
+ *   B: one sliver [k][NR]
  */
 #ifndef INS_KERNEL_CPU_CPU_GEMM_H
 #define INS_KERNEL_CPU_CPU_GEMM_H
@@ -16,23 +20,24 @@
 #include "kernel/gemm_impl.h"
 
 #if VL == 16
-#define MR 14
+#define MR        14
+#define GEMM_KC   512 /* units of k in a stretch */
+#define GEMM_ROWS 280 /* rows of a block of GEMM_KC units; more when a stretch is shorter */
 #elif VL == 8
-#define MR 6
+#define MR        6
+#define GEMM_KC   256
+#define GEMM_ROWS 264
 #else
-#define MR 4
+#define MR        4
+#define GEMM_KC   256
+#define GEMM_ROWS 128
 #endif
 #define NR (2 * VL)
-#ifndef GEMM_KC
-#define GEMM_KC 256 /* units of k in a stretch */
-#endif
-#define GEMM_MB 280 /* rows of a block */
-#define GEMM_NB 256 /* columns of a block */
-/* Row stride of packed A: not a power of two, so that the rows of a tile do not share cache sets. */
-#define GEMM_LDA (GEMM_KC + 16)
-/* Distance of packed tiles of A and slivers of B, padded for the same reason. */
-#define GEMM_TILE_A (MR * GEMM_KC + 16)
-#define GEMM_TILE_B (NR * GEMM_KC + 16)
+
+/* Packed rows and tiles lie this many units more than their length apart, so that they do not share cache sets. */
+#define GEMM_PAD    16
+#define GEMM_PACKED (GEMM_ROWS * (GEMM_KC + GEMM_PAD)) /* floats of packed A */
+#define GEMM_PART   (GEMM_ROWS * 256)                  /* f32 sums of a block whose C is bf16, between two stretches */
 
 #ifdef INS_CPU_BF16_DOT
 #define UNIT_K 2 /* values of k in a unit */
@@ -46,11 +51,21 @@ typedef struct gemm_operand {
     ins_dtype dtype;
 } gemm_operand;
 
-/* Rows [row, row + n) and values [k0, k0 + kc) of k of an A stored [m,k]; an odd end of k is filled with 0. */
-void INS_CPU(ins_gemm_pack_a)(const gemm_operand *src, int64_t row, int64_t n, int64_t k0, int64_t kc, float *dst);
-/* The same from an A stored [k,m], into tiles of MR rows. */
-void INS_CPU(ins_gemm_pack_at)(const gemm_operand *src, int64_t row, int64_t n, int64_t k0, int64_t kc, float *dst);
-/* Columns [col, col + n) of a B stored [k,n] into slivers; columns past n become 0. */
+INS_INLINE int64_t gemm_size(ins_dtype dtype) {
+    return dtype == INS_DTYPE_F32 ? 4 : 2;
+}
+INS_INLINE const char *gemm_at(const gemm_operand *src, int64_t row, int64_t col) {
+    return (const char *)src->base + (row * src->ld + col) * gemm_size(src->dtype);
+}
+
+/* Rows [row, row + n) and values [k0, k0 + kc) of k of an A stored [m,k] into rows `stride` units apart; an odd end of
+ * k is filled with 0. */
+void INS_CPU(ins_gemm_pack_a)(const gemm_operand *src, int64_t row, int64_t n, int64_t k0, int64_t kc, float *dst,
+                              int64_t stride);
+/* The same from an A stored [k,m], into tiles of MR rows, `stride` units apart. Writes up to 2 units past a tile. */
+void INS_CPU(ins_gemm_pack_at)(const gemm_operand *src, int64_t row, int64_t n, int64_t k0, int64_t kc, float *dst,
+                               int64_t stride);
+/* The sliver of columns [col, col + n), n <= NR, of a B stored [k,n]; columns past n become 0. */
 void INS_CPU(ins_gemm_pack_b)(const gemm_operand *src, int64_t col, int64_t n, int64_t k0, int64_t kc, float *dst);
 /* The same from a B stored [n,k]. */
 void INS_CPU(ins_gemm_pack_bt)(const gemm_operand *src, int64_t col, int64_t n, int64_t k0, int64_t kc, float *dst);
