@@ -4,7 +4,7 @@ PREFIX  ?= /usr/local
 JOBS    ?= $(shell nproc)
 CTEST    = ctest --output-on-failure -j $(JOBS)
 
-.PHONY: all deps demo test test-long test-asan test-tsan fuzz bench lint layers fmt docs install clean
+.PHONY: all deps demo test test-long test-asan test-tsan fuzz bench bench-peers bench-tables lint layers fmt docs install clean
 
 # The program and the library, without the tests.
 all: $(BUILD)/build.ninja
@@ -47,10 +47,26 @@ test-tsan: deps
 fuzz:
 	@sh scripts/fuzz.sh
 
-bench: $(BUILD)/build.ninja
-	@cmake --build $(BUILD) -j $(JOBS) --target bench_kernels instar-bin
-	@$(BUILD)/bench_kernels
-	@$(BUILD)/instar bench train --config D --steps 10
+# Every op and the training step against the bounds of this machine. Quiet machine, about 5 minutes.
+CONFIG ?= D
+bench: all
+	@$(BUILD)/instar bench kernels --config $(CONFIG) --dtype f32
+	@$(BUILD)/instar bench kernels --config $(CONFIG) --dtype auto
+	@$(BUILD)/instar bench train --config all --dtype f32
+	@$(BUILD)/instar bench train --config all --dtype auto
+
+# Other programs on the same training steps, in interleaved rounds; those whose path is not given are left out:
+#   make bench-peers PYTHON=venv/bin/python LLMC=llm.c/train_gpt2
+PEERS_CONFIGS ?= ABCD
+PEERS_MODELS  ?= gpt2
+PEERS_ROUNDS  ?= 5
+bench-peers: all
+	@python3 bench/peers/run.py --instar $(BUILD)/instar --python "$(PYTHON)" --llmc "$(LLMC)" \
+		--configs $(PEERS_CONFIGS) --models $(PEERS_MODELS) --rounds $(PEERS_ROUNDS) $(if $(COMPILE),--compile) $(PEERS_OPTIONS)
+
+# The tables of docs/performance.md.
+bench-tables: all
+	@python3 bench/tables.py --instar $(BUILD)/instar
 
 lint: layers
 	@sh scripts/lint.sh

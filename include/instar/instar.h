@@ -187,11 +187,17 @@ typedef struct instar_bench_options {
     const char *dtype;  /* of matrix products: "f32", "bf16" or "auto" (what trains faster here); NULL = "f32" */
     int64_t steps;      /* timed; 0 = 20 */
     int64_t rounds;     /* between which the machine is probed; 0 = 5 */
+    const char *gemm;   /* who makes matrix products: "own", "measured", "onednn" or "openblas"; NULL = "own" */
 } instar_bench_options;
 /* Training speed on a fixed configuration, against the bound of this machine, probed before, between and after the
  * rounds of steps. Warns (message callback) when the machine changed its speed meanwhile. */
 INSTAR_API instar_status instar_bench_train(instar *session, const instar_bench_options *options, instar_format format,
                                             char **text);
+
+/* Speed of every op against its own bound, at the shapes of a configuration: inside of its training step, and in a
+ * graph of the ops that the step lacks. `steps` is the number of repetitions; 0 = 5. */
+INSTAR_API instar_status instar_bench_kernels(instar *session, const instar_bench_options *options,
+                                              instar_format format, char **text);
 
 /* ---- models: a Hugging Face folder, a checkpoint folder, RUN:STAGE or RUN:STAGE@STEP ---- */
 

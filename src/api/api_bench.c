@@ -29,7 +29,7 @@ void api_json_chip(ins_str *out) {
     api_json_string(out, chip);
 }
 
-ins_status api_bench_dtype(const char *text, ins_dtype *dtype, ins_error *err) {
+static ins_status read_dtype(const char *text, ins_dtype *dtype, ins_error *err) {
     static const char *const names[] = {"auto", "f32", "bf16"};
     static const ins_precision kinds[] = {INS_PRECISION_AUTO, INS_PRECISION_F32, INS_PRECISION_BF16};
     char why[160];
@@ -38,10 +38,35 @@ ins_status api_bench_dtype(const char *text, ins_dtype *dtype, ins_error *err) {
     return INS_FAIL(err, INS_USAGE, "the dtype must be f32, bf16 or auto, not '%s'", text);
 }
 
-ins_status api_bench_config(const char *text, char *config, ins_error *err) {
+static ins_status read_config(const char *text, char *config, ins_error *err) {
     *config = text ? text[0] : 0;
     if (!text || (text[0] >= 'A' && text[0] <= 'D' && !text[1])) return INS_OK;
     return INS_FAIL(err, INS_USAGE, "the configuration must be A, B, C or D, not '%s'", text);
+}
+
+/* Index of the word in INS_GEMM_POLICIES. */
+static ins_status read_gemm(const char *text, ins_gemm_policy *gemm, ins_error *err) {
+    int index = 0;
+    if (!text) return INS_OK;
+    for (const char *word = INS_GEMM_POLICIES; *word; index++) {
+        size_t n = strcspn(word, " ");
+        if (strlen(text) == n && memcmp(word, text, n) == 0) {
+            *gemm = (ins_gemm_policy)index;
+            return INS_OK;
+        }
+        word += n + strspn(word + n, " ");
+    }
+    return INS_FAIL(err, INS_USAGE, "products are made by one of %s, not by '%s'", INS_GEMM_POLICIES, text);
+}
+
+ins_status api_bench_options(const instar_bench_options *given, ins_bench_options *out, ins_error *err) {
+    static const instar_bench_options nothing = {0};
+    *out = (ins_bench_options){0};
+    if (!given) given = &nothing;
+    out->model = given->model, out->steps = given->steps, out->rounds = given->rounds;
+    INS_TRY(read_config(given->config, &out->config, err));
+    INS_TRY(read_gemm(given->gemm, &out->gemm, err));
+    return read_dtype(given->dtype, &out->dtype, err);
 }
 
 static void put_json(const ins_bench_result *r, int threads, ins_str *out) {
@@ -112,15 +137,12 @@ static void put_text(const ins_bench_result *r, ins_str *out) {
 
 instar_status instar_bench_train(instar *session, const instar_bench_options *options, instar_format format,
                                  char **text) {
-    static const instar_bench_options nothing = {0};
-    const instar_bench_options *o = options ? options : &nothing;
-    ins_bench_options bench = {.model = o->model, .steps = o->steps, .rounds = o->rounds};
+    ins_bench_options bench;
     ins_bench_result result;
     ins_error err = {0};
     ins_str out = {0};
     api_begin(session);
-    ins_status status = api_bench_config(o->config, &bench.config, &err);
-    if (status == INS_OK) status = api_bench_dtype(o->dtype, &bench.dtype, &err);
+    ins_status status = api_bench_options(options, &bench, &err);
     if (status == INS_OK) status = ins_bench_train(&bench, session->pool, NULL, &result, &err);
     if (status != INS_OK) return api_end(session, status, &err);
     if (result.unsteady)

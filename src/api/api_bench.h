@@ -12,9 +12,7 @@ void api_json_field(ins_str *out, const char *name, double value);
 /* ,"name":{"min":..,"median":..,"max":..} */
 void api_json_spread(ins_str *out, const char *name, const ins_bench_spread *spread);
 
-/* "f32", "bf16", "auto"; NULL = f32. */
-ins_status api_bench_dtype(const char *text, ins_dtype *dtype, ins_error *err);
-/* "A" to "D"; NULL = 0, the default. */
-ins_status api_bench_config(const char *text, char *config, ins_error *err);
+/* The options of both benchmarks, checked. */
+ins_status api_bench_options(const instar_bench_options *given, ins_bench_options *out, ins_error *err);
 
 #endif

@@ -1,4 +1,4 @@
-/* instar bench train */
+/* instar bench train|kernels */
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -18,7 +18,12 @@ static int train(cli *c, const instar_bench_options *options) {
     return cli_finish(c, instar_bench_train(c->session, options, cli_format(c), &text), &text);
 }
 
-static const bench_command commands[] = {{"train", train}};
+static int kernels(cli *c, const instar_bench_options *options) {
+    char *text = NULL;
+    return cli_finish(c, instar_bench_kernels(c->session, options, cli_format(c), &text), &text);
+}
+
+static const bench_command commands[] = {{"train", train}, {"kernels", kernels}};
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 
 /* This command again with another --config (the last one counts), in a process of its own: what one configuration took
@@ -66,7 +71,8 @@ static int run(cli *c) {
         {"config", CLI_TEXT, &bench.config, "A|B|C|D|all", "shape of gpt2 and its batch; default D, the smallest",
          NULL},
         {"dtype", CLI_TEXT, &bench.dtype, "f32|bf16|auto", "of matrix products; default f32", NULL},
-        {"steps", CLI_INT, &bench.steps, "N", "timed steps; default 20", NULL},
+        {"gemm", CLI_TEXT, &bench.gemm, "own|measured|onednn|openblas", "who makes matrix products; default own", NULL},
+        {"steps", CLI_INT, &bench.steps, "N", "timed steps; default 20, for kernels 5", NULL},
         {"rounds", CLI_INT, &bench.rounds, "N", "parts of the steps, the machine probed between them; default 5", NULL},
         {0}};
     if (!cli_parse(c, options, 1, 1, &code)) return code;
@@ -78,5 +84,6 @@ static int run(cli *c) {
     return cli_usage_error(c, "there is no 'bench %s'", c->words[0]);
 }
 
-const cli_command cmd_bench = {"bench", "train [--config A|B|C|D|all] [--dtype f32|bf16|auto] [--steps N]",
-                               "Training speed, against the bound of this machine probed in the same run", run};
+const cli_command cmd_bench = {
+    "bench", "train|kernels [--config A|B|C|D|all] [--dtype f32|bf16|auto] [--steps N]",
+    "Speed of training, or of each op, against the bound of this machine probed in the same run", run};

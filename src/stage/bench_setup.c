@@ -42,8 +42,9 @@ ins_status ins_bench_shape_find(const char *model, char config, const ins_bench_
 static ins_status parse_component(ins_bench_run *run, const ins_family *family, const char *text,
                                   ins_opt_component *out, ins_error *err) {
     ins_diag diag = {0};
-    ins_pos nowhere = {0};
-    bool fine = ins_component_parse(family, NULL, text, NULL, nowhere, run->arena, out, &diag);
+    ins_node *node = NULL;
+    INS_TRY(ins_yaml_read_text(text, strlen(text), "benchmark", run->arena, &node, err));
+    bool fine = ins_component_parse(family, node, NULL, NULL, (ins_pos){0}, run->arena, out, &diag);
     ins_diag_free(&diag);
     return fine && out->desc ? INS_OK : INS_FAIL(err, INS_BUG, "bench: component %s", text);
 }
@@ -89,31 +90,36 @@ static ins_status make_slabs(ins_bench_run *run, ins_error *err) {
     return INS_OK;
 }
 
-ins_status ins_bench_run_new(const ins_bench_shape *shape, ins_dtype dtype, ins_pool *pool, ins_bench_run *out,
-                             ins_error *err) {
-    *out = (ins_bench_run){.shape = shape, .dtype = dtype, .pool = pool, .arena = ins_arena_new(0)};
+ins_status ins_bench_run_new(const ins_bench_setup *setup, ins_bench_run *out, ins_error *err) {
+    const ins_bench_shape *shape = setup->shape;
+    ins_pool *pool = setup->pool;
+    *out = (ins_bench_run){.shape = shape, .dtype = setup->dtype, .pool = pool, .arena = ins_arena_new(0)};
     if (!out->arena) return INS_FAIL(err, INS_NOMEM, "no memory for the benchmark");
     INS_TRY(parse_component(out, &ins_family_objective, "clm", &out->objective, err));
-    INS_TRY(parse_component(out, &ins_family_optimizer, "adamw", &out->optimizer, err));
+    INS_TRY(parse_component(out, &ins_family_optimizer, "{kind: adamw, beta2: 0.999, weight_decay: 0}", &out->optimizer,
+                            err));
     INS_TRY(make_model(out, err));
     INS_TRY(make_slabs(out, err));
     INS_TRY(ins_model_init(out->model, 1, out->weights, pool, err));
     if (out->weights_bf16) ins_bf16_slab_fill(ins_model_params(out->model), out->weights, out->weights_bf16, pool);
     INS_TRY(fill_batch(out, err));
+    if (setup->gemm != INS_GEMM_OWN) INS_TRY(ins_gemm_choices_new(setup->gemm, &out->gemm_choices, err));
     ins_train_graph_config config = {.model = out->model,
                                      .objective = &out->objective,
-                                     .compute = dtype,
+                                     .compute = setup->dtype,
                                      .n_rows = shape->rows,
                                      .n_cols = shape->cols,
                                      .weights = out->weights,
                                      .weights_bf16 = out->weights_bf16,
                                      .grads = out->grads,
+                                     .gemm_choices = out->gemm_choices,
                                      .pool = pool};
     return ins_train_graph_new(&config, &out->graph, err);
 }
 
 void ins_bench_run_free(ins_bench_run *run) {
     ins_train_graph_free(run->graph);
+    ins_gemm_choices_free(run->gemm_choices);
     ins_batch_free(run->batch);
     if (run->model) {
         const ins_params *params = ins_model_params(run->model);
@@ -133,6 +139,7 @@ ins_status ins_bench_run_step(ins_bench_run *run, double *ms, ins_error *err) {
     double started = ins_now();
     INS_TRY(ins_train_graph_run(run->graph, run->batch, 1.0 / (double)run->batch->n_targets, NULL, false, NULL, err));
     double ran = ins_now();
+    if (run->gemm_choices && run->n_steps == 0) ins_gemm_choices_settle(run->gemm_choices);
     ins_update update = {.params = ins_model_params(run->model),
                          .weights = run->weights,
                          .weights_bf16 = run->weights_bf16,

@@ -10,6 +10,7 @@
 #define INS_STAGE_BENCH_SETUP_H
 
 #include "data/batch.h"
+#include "kernel/gemm_choice.h"
 #include "objective/train_graph.h"
 #include "optim/bf16_slab.h"
 #include "optim/optim.h"
@@ -36,14 +37,21 @@ typedef struct ins_bench_run {
     float *weights, *grads, **slots;
     uint16_t *weights_bf16; /* NULL in f32 */
     ins_batch *batch;
+    ins_gemm_choices *gemm_choices; /* NULL = our own kernels */
     ins_train_graph *graph;
     int64_t n_steps;       /* done */
     double update_seconds; /* the optimizer's part of the last step */
 } ins_bench_run;
 
+typedef struct ins_bench_setup {
+    const ins_bench_shape *shape;
+    ins_dtype dtype;      /* of matrix products: F32 or BF16 */
+    ins_gemm_policy gemm; /* products are measured, where asked for, in the first step */
+    ins_pool *pool;
+} ins_bench_setup;
+
 /* On failure too, ins_bench_run_free is due. */
-ins_status ins_bench_run_new(const ins_bench_shape *shape, ins_dtype dtype, ins_pool *pool, ins_bench_run *out,
-                             ins_error *err);
+ins_status ins_bench_run_new(const ins_bench_setup *setup, ins_bench_run *out, ins_error *err);
 void ins_bench_run_free(ins_bench_run *run);
 ins_status ins_bench_run_step(ins_bench_run *run, double *ms, ins_error *err);
 

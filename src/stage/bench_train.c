@@ -82,12 +82,12 @@ static ins_status time_round(timing *t, int64_t first, int64_t last, ins_bench_r
 
 /* One probe more than rounds. The first comes before the model takes its memory, and memory is read before the second,
  * so that the peak is that of training alone. */
-static ins_status measure(timing *t, ins_pool *pool, ins_bench_result *out, ins_error *err) {
-    const ins_bench_shape *shape = t->run.shape;
+static ins_status measure(timing *t, const ins_bench_setup *setup, ins_bench_result *out, ins_error *err) {
+    ins_pool *pool = setup->pool;
     double warm = 0;
     t->probes[0] = ins_bench_probe_now(out->dtype, pool);
     reset_peak_memory();
-    INS_TRY(ins_bench_run_new(shape, out->dtype, pool, &t->run, err));
+    INS_TRY(ins_bench_run_new(setup, &t->run, err));
     INS_TRY(ins_bench_run_step(&t->run, &out->first_step_ms, err));
     for (int i = 1; i < WARMUP; i++) INS_TRY(ins_bench_run_step(&t->run, &warm, err));
     for (int64_t round = 0; round < out->n_rounds; round++) {
@@ -154,9 +154,10 @@ ins_status ins_bench_train(const ins_bench_options *options, ins_pool *pool, ins
     int64_t steps = options->steps ? options->steps : 20, rounds = options->rounds ? options->rounds : 5;
     if (steps < 1 || steps > 1000000 || rounds < 1 || rounds > INS_BENCH_MAX_ROUNDS)
         return INS_FAIL(err, INS_USAGE, "a benchmark has 1 to 1000000 steps in 1 to %d rounds", INS_BENCH_MAX_ROUNDS);
-    INS_TRY(ins_bench_shape_find(options->model, options->config, &t.run.shape, err));
-    *out = (ins_bench_result){.model = t.run.shape->model,
-                              .config = t.run.shape->config,
+    ins_bench_setup setup = {.dtype = options->dtype, .gemm = options->gemm, .pool = pool};
+    INS_TRY(ins_bench_shape_find(options->model, options->config, &setup.shape, err));
+    *out = (ins_bench_result){.model = setup.shape->model,
+                              .config = setup.shape->config,
                               .dtype = options->dtype,
                               .steps = steps,
                               .n_rounds = rounds < steps ? rounds : steps};
@@ -164,7 +165,7 @@ ins_status ins_bench_train(const ins_bench_options *options, ins_pool *pool, ins
     t.update_ms = ins_calloc((size_t)steps, sizeof *t.update_ms);
     ins_status status = INS_OK;
     if (!t.ms || !t.update_ms) status = INS_FAIL(err, INS_NOMEM, "no memory for the benchmark");
-    if (status == INS_OK) status = measure(&t, pool, out, err);
+    if (status == INS_OK) status = measure(&t, &setup, out, err);
     if (status == INS_OK && profile) status = profile_step(&t, profile, err);
     if (status == INS_OK) conclude(&t, out);
     ins_bench_run_free(&t.run);

@@ -23,8 +23,9 @@ typedef struct ins_bench_options {
     const char *model; /* NULL = "gpt2" */
     char config;       /* 0 = 'D' */
     ins_dtype dtype;   /* F32 or BF16 */
-    int64_t steps;     /* timed, after two that are not; 0 = 20 */
-    int64_t rounds;    /* 0 = 5; no more than steps */
+    ins_gemm_policy gemm;
+    int64_t steps;  /* timed, after two that are not; 0 = 20 */
+    int64_t rounds; /* 0 = 5; no more than steps */
 } ins_bench_options;
 
 typedef struct ins_bench_round {

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -102,10 +103,58 @@ static void test_train(void **state) {
     json_decref(f32), json_decref(bf16);
 }
 
+/* Every op that does work has a row, and a row's numbers agree. */
+static void check_kernels(const json_t *r) {
+    const json_t *rows = json_object_get(r, "rows");
+    double peak = number(r, "peak_gflops") * 1e9, peak_f32 = number(r, "peak_f32_gflops") * 1e9;
+    double bandwidth = number(r, "update_gbs") * 1e9;
+    size_t n_step = 0;
+    assert_true(number(r, "read_gbs") > 0);
+    for (size_t i = 0; i < json_array_size(rows); i++) {
+        const json_t *row = json_array_get(rows, i);
+        bool bf16 = strcmp(json_string_value(json_object_get(row, "dtype")), "bf16") == 0;
+        double bound = number(row, "flop") / (bf16 ? peak : peak_f32) + number(row, "bytes") / bandwidth;
+        n_step += strcmp(json_string_value(json_object_get(row, "group")), "step") == 0;
+        assert_true(number(row, "calls") >= 1 && number(row, "ms") > 0);
+        close_to(number(row, "bound_ms"), 1e3 * bound);
+        close_to(number(row, "ratio"), number(row, "ms") / number(row, "bound_ms"));
+        assert_true(strlen(json_string_value(json_object_get(row, "shape"))) > 0);
+        assert_true(strlen(json_string_value(json_object_get(row, "implementation"))) > 0);
+    }
+    assert_true(n_step >= 15 && json_array_size(rows) >= n_step + 40);
+    for (size_t i = 0; i < json_array_size(json_object_get(r, "not_timed")); i++)
+        print_error("not timed: %s\n", json_string_value(json_array_get(json_object_get(r, "not_timed"), i)));
+    assert_int_equal(json_array_size(json_object_get(r, "not_timed")), 0);
+}
+
+static double step_flop(const json_t *r) {
+    double flop = 0;
+    for (size_t i = 0; i < json_array_size(json_object_get(r, "rows")); i++) {
+        const json_t *row = json_array_get(json_object_get(r, "rows"), i);
+        const char *op = json_string_value(json_object_get(row, "op"));
+        bool product = strcmp(op, "linear") == 0 || strcmp(op, "matmul") == 0 || strncmp(op, "linear_xent", 11) == 0;
+        if (product && strcmp(json_string_value(json_object_get(row, "group")), "step") == 0)
+            flop += number(row, "flop") * number(row, "calls");
+    }
+    return flop;
+}
+
+static void test_kernels(void **state) {
+    (void)state;
+    json_t *f32 = bench("kernels --config D --steps 1 --json", 0);
+    json_t *bf16 = bench("kernels --config D --steps 1 --dtype bf16 --json", 0);
+    check_kernels(f32), check_kernels(bf16);
+    /* The products of a step are those that its bound counts. */
+    double want = 4096 * 6.0 * (12 * 4 * 65536 + 4096 * 256);
+    assert_true(fabs(step_flop(f32) / want - 1) < 0.01 && fabs(step_flop(bf16) / want - 1) < 0.01);
+    json_decref(f32), json_decref(bf16);
+}
+
 static void test_usage(void **state) {
     (void)state;
     bench("train --config E", 2), bench("train --config AB", 2), bench("train --dtype f16", 2);
-    bench("train --model bert", 2), bench("train --rounds 1000", 2), bench("sleep", 2), bench("", 2);
+    bench("train --model bert", 2), bench("train --gemm mkl", 2), bench("kernels --model lstm", 2);
+    bench("train --rounds 1000", 2), bench("sleep", 2), bench("", 2);
 }
 
 static int setup(void **state) {
@@ -119,6 +168,7 @@ static int setup(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_train), cmocka_unit_test(test_usage)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_train), cmocka_unit_test(test_kernels),
+                                       cmocka_unit_test(test_usage)};
     return cmocka_run_group_tests(tests, setup, NULL);
 }
