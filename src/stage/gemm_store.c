@@ -8,16 +8,23 @@
 enum { STORE_FORMAT = 1, STORE_MAX_BYTES = 16 << 20 };
 static const char store_name[] = "gemm.json";
 
+/* All that can be put; the first one that can't is the failure. */
 static ins_status rows_put(const json_t *products, ins_gemm_choices *choices, int64_t *lost, ins_error *err) {
     const char *product;
     const json_t *impl;
+    ins_status status = INS_OK;
     json_object_foreach((json_t *)(uintptr_t)products, product, impl) {
         bool known = false;
-        if (!json_is_string(impl)) return INS_FAIL(err, INS_DATA, "'%.100s' has no implementation", product);
-        INS_TRY(ins_gemm_choices_put(choices, product, json_string_value(impl), &known, err));
-        *lost += !known;
+        ins_error why = {0};
+        ins_status put = json_is_string(impl)
+                             ? ins_gemm_choices_put(choices, product, json_string_value(impl), &known, &why)
+                             : INS_FAIL(&why, INS_DATA, "'%.100s' has no implementation", product);
+        *lost += put == INS_OK && !known;
+        if (put == INS_OK || status != INS_OK) continue;
+        status = put;
+        if (err) *err = why;
     }
-    return INS_OK;
+    return status;
 }
 
 static json_t *rows_json(const ins_gemm_choices *choices) {
@@ -94,6 +101,21 @@ void ins_gemm_store_load(const char *cache_dir, const ins_log *log, ins_gemm_cho
     json_decref(root);
 }
 
+/* Rows that can't be read would be a warning for ever. */
+static void drop_damaged(json_t *products) {
+    ins_gemm_choices *reader = NULL;
+    const char *product;
+    json_t *impl;
+    void *next;
+    if (ins_gemm_choices_new(INS_GEMM_OWN, &reader, NULL) != INS_OK) return;
+    json_object_foreach_safe(products, next, product, impl) {
+        if (!json_is_string(impl) ||
+            ins_gemm_choices_put(reader, product, json_string_value(impl), NULL, NULL) == INS_DATA)
+            json_object_del(products, product);
+    }
+    ins_gemm_choices_free(reader);
+}
+
 /* What the file has goes before what the table has: who measured first decides, for all later stages. */
 static ins_status store_merge(const char *path, const ins_log *log, const ins_gemm_choices *choices, ins_error *err) {
     json_t *root = store_read(path, log);
@@ -104,10 +126,12 @@ static ins_status store_merge(const char *path, const ins_log *log, const ins_ge
     const char *name = machine.data ? machine.data : "";
     json_t *products = json_object_get(machines, name);
     bool fine = rows && machines;
-    if (fine && json_is_object(products))
-        fine = json_object_update_missing(products, rows) == 0;
-    else if (fine)
-        fine = json_object_set(machines, name, rows) == 0;
+    if (json_is_object(products)) {
+        drop_damaged(products);
+        fine = fine && json_object_update_missing(products, rows) == 0;
+    } else {
+        fine = fine && json_object_set(machines, name, rows) == 0;
+    }
     ins_status status = fine ? ins_json_write_file(path, root, true, err)
                              : INS_FAIL(err, INS_NOMEM, "no memory for the measured matrix products");
     json_decref(rows);

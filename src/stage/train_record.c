@@ -8,6 +8,16 @@
 
 enum { RECORD_BYTES = 1 << 20 };
 
+/* {"machine": "...", "products": {"...": "..."}}, or nothing. */
+static bool gemm_fine(const json_t *gemm) {
+    const json_t *products = json_object_get(gemm, "products"), *impl;
+    const char *product;
+    if (!gemm) return true;
+    if (!json_is_string(json_object_get(gemm, "machine")) || !json_is_object(products)) return false;
+    json_object_foreach((json_t *)(uintptr_t)products, product, impl) if (!json_is_string(impl)) return false;
+    return true;
+}
+
 bool ins_train_record_read(const char *stage_dir, ins_train_record *out) {
     char path[4200];
     json_t *root = NULL;
@@ -23,7 +33,8 @@ bool ins_train_record_read(const char *stage_dir, ins_train_record *out) {
                 ins_json_get_int(root, "done", &done, NULL) == INS_OK &&
                 ins_json_get_int(root, "tokens", &r.tokens, NULL) == INS_OK &&
                 ins_json_get_number(root, "flop", &r.flop, NULL) == INS_OK &&
-                ins_json_get_number(root, "peak_bytes", &r.peak_bytes, NULL) == INS_OK;
+                ins_json_get_number(root, "peak_bytes", &r.peak_bytes, NULL) == INS_OK &&
+                gemm_fine(json_object_get(root, "gemm"));
     if (fine && strcmp(compute, ins_dtype_name(INS_DTYPE_BF16)) == 0) {
         r.compute = INS_DTYPE_BF16;
     } else {

@@ -30,10 +30,11 @@ typedef struct run_kit {
     const char *stop_metric; /* ask to stop when this metric is recorded ... */
     int64_t stop_step;       /* ... for this step or a later one */
     int n_progress;
-    char last_message[1024];
+    char last_message[1024], last_warning[1024];
     ins_stage_result result;
     ins_error err;
     uint64_t seed;
+    const char *cache_dir;      /* of the context; NULL = none */
     const ins_metrics *metrics; /* instead of the kit's own, when not NULL */
 } run_kit;
 
@@ -102,6 +103,7 @@ static inline bool run_has_metric(const run_kit *kit, int64_t step, const char *
 static inline void run_message(void *arg, ins_log_level level, const char *text) {
     run_kit *kit = arg;
     snprintf(kit->last_message, sizeof kit->last_message, "%s", text);
+    if (level == INS_LOG_WARN) snprintf(kit->last_warning, sizeof kit->last_warning, "%s", text);
     if (getenv("INS_TEST_VERBOSE")) fprintf(stderr, "[%d] %s\n", (int)level, text);
 }
 static inline void run_progress(void *arg, const ins_progress *p) {
@@ -172,7 +174,8 @@ static inline ins_stage_context run_context(run_kit *kit, const char *name, cons
                                .log = log,
                                .metrics = metrics,
                                .stop = &kit->stop,
-                               .result = &kit->result};
+                               .result = &kit->result,
+                               .cache_dir = kit->cache_dir};
 }
 
 /* Run one stage in its folder (kept when it is there: that is how a stage resumes). The records of an earlier attempt
