@@ -1,10 +1,11 @@
-/* Persistent workers that spin shortly, then sleep on a futex.
+/* Persistent workers that spin for a while, then sleep on a futex.
  *
- * One run: the caller fills `job`, opens the gate (a new generation), takes tasks itself, closes the gate when the
- * tasks are handed out, and waits for the workers that came in. A worker that wakes up late finds the gate closed and
- * is not waited for, so a run that is over in a microsecond costs no more than a microsecond.
+ * One run: the caller writes `job` and opens the ticket, everybody takes tasks from it, and each thread that finds none
+ * left adds what it has done to `done`. A thread that has taken a task keeps the run open until it has been counted, so
+ * it may read the job; one that wakes up late finds no task and is not waited for. A run that is over in a microsecond
+ * costs no more than that.
  *
- *   gate: bits 0..15 workers inside, bit 16 open, bits 32..63 generation
+ *   ticket: bits 0..31 tasks left, bits 32..63 number of the run
  */
 #include "base/pool.h"
 
@@ -19,11 +20,12 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/pool_impl.h"
 
-#define GATE_INSIDE      UINT64_C(0xFFFF)
-#define GATE_OPEN        UINT64_C(0x10000)
 #define POOL_MAX_THREADS 4096
-#define POOL_SPIN_NS     30000
+#define POOL_MAX_TASKS   (INT64_C(1) << 30) /* of one run; longer lists are cut */
+/* Longer than the pauses between the ops of a step, shorter than what another program would notice. */
+#define POOL_SPIN_NS 100000
 
 typedef struct pool_worker {
     ins_pool *pool;
@@ -31,21 +33,28 @@ typedef struct pool_worker {
     int index;
 } pool_worker;
 
+typedef struct pool_job {
+    ins_task_fn fn;
+    void *arg;
+    int64_t first; /* number of the first task: of a list that was cut */
+    uint32_t n_tasks;
+} pool_job;
+
 struct ins_pool {
     int n_threads;
     bool spin;               /* not when there are more threads than cores */
     pthread_mutex_t callers; /* one run at a time */
     pool_worker *workers;    /* n_threads - 1 */
     int n_started;
-    ins_task_fn fn;
-    void *arg;
-    int64_t n_tasks;
-    _Alignas(64) _Atomic int64_t next;
-    _Alignas(64) _Atomic uint64_t gate;
+    ins_workspace *workspace;
+    /* One cache line: what a run begins with. */
+    _Alignas(64) _Atomic uint64_t ticket;
+    pool_job job;
     _Atomic uint32_t epoch; /* futex word of the workers: changes when there is something to look at */
     _Atomic uint32_t sleepers;
     _Atomic bool stop;
-    _Alignas(64) _Atomic uint32_t left; /* futex word of the caller: changes when the last worker has left */
+    /* Another: what it ends with. */
+    _Alignas(64) _Atomic uint32_t done; /* tasks done by workers; futex word of the caller */
     _Atomic uint32_t caller_sleeps;
 };
 
@@ -79,7 +88,7 @@ static bool spin_changed(const ins_pool *pool, _Atomic uint32_t *word, uint32_t 
     if (!pool->spin) return atomic_load(word) != seen;
     int64_t until = now_ns() + POOL_SPIN_NS;
     do {
-        for (int i = 0; i < 32; i++) {
+        for (int i = 0; i < 64; i++) {
             if (atomic_load_explicit(word, memory_order_acquire) != seen) return true;
             cpu_relax();
         }
@@ -87,44 +96,40 @@ static bool spin_changed(const ins_pool *pool, _Atomic uint32_t *word, uint32_t 
     return false;
 }
 
-static void pool_take_tasks(ins_pool *pool, int index) {
-    ins_task_fn fn = pool->fn;
-    void *arg = pool->arg;
-    int64_t n_tasks = pool->n_tasks, task;
-    pool_index = index;
-    while ((task = atomic_fetch_add_explicit(&pool->next, 1, memory_order_relaxed)) < n_tasks) fn(arg, task, index);
-    pool_index = -1;
-}
-
-/* Enter the gate if it is open for a generation not seen yet. */
-static bool gate_enter(ins_pool *pool, uint32_t *last) {
-    uint64_t gate = atomic_load(&pool->gate);
+/* Take a task of the open run, if one is left. */
+static bool pool_take(ins_pool *pool, int64_t *task) {
+    uint64_t ticket = atomic_load_explicit(&pool->ticket, memory_order_relaxed);
     do {
-        if (!(gate & GATE_OPEN) || (uint32_t)(gate >> 32) == *last) return false;
-    } while (!atomic_compare_exchange_weak(&pool->gate, &gate, gate + 1));
-    *last = (uint32_t)(gate >> 32);
+        if ((uint32_t)ticket == 0) return false;
+    } while (!atomic_compare_exchange_weak_explicit(&pool->ticket, &ticket, ticket - 1, memory_order_acq_rel,
+                                                    memory_order_relaxed));
+    *task = pool->job.first + (int64_t)(pool->job.n_tasks - (uint32_t)ticket);
     return true;
 }
 
-static void gate_leave(ins_pool *pool) {
-    uint64_t gate = atomic_fetch_sub(&pool->gate, 1) - 1;
-    if (gate & (GATE_OPEN | GATE_INSIDE)) return;
-    atomic_fetch_add(&pool->left, 1);
-    if (atomic_load(&pool->caller_sleeps)) futex_wake(&pool->left, 1);
+/* How many this thread has done. The job stays what it is from the first task taken to the call of pool_count. */
+static uint32_t pool_work(ins_pool *pool, int index) {
+    int64_t task;
+    uint32_t n = 0;
+    pool_index = index;
+    for (; pool_take(pool, &task); n++) pool->job.fn(pool->job.arg, task, index);
+    pool_index = -1;
+    return n;
+}
+
+static void pool_count(ins_pool *pool, uint32_t n) {
+    if (n == 0) return;
+    atomic_fetch_add(&pool->done, n);
+    if (atomic_load(&pool->caller_sleeps)) futex_wake(&pool->done, 1);
 }
 
 static void *worker_main(void *arg) {
     pool_worker *worker = arg;
     ins_pool *pool = worker->pool;
-    uint32_t last = 0;
     for (;;) {
         uint32_t seen = atomic_load(&pool->epoch);
         if (atomic_load(&pool->stop)) return NULL;
-        if (gate_enter(pool, &last)) {
-            pool_take_tasks(pool, worker->index);
-            gate_leave(pool);
-            continue;
-        }
+        pool_count(pool, pool_work(pool, worker->index));
         if (spin_changed(pool, &pool->epoch, seen)) continue;
         atomic_fetch_add(&pool->sleepers, 1);
         futex_wait(&pool->epoch, seen); /* returns at once when epoch moved on since */
@@ -137,17 +142,26 @@ static void pool_notify(ins_pool *pool, int n) {
     if (atomic_load(&pool->sleepers)) futex_wake(&pool->epoch, n);
 }
 
-/* Close the gate and wait until nobody is inside. */
-static void pool_join(ins_pool *pool) {
-    atomic_fetch_and(&pool->gate, ~GATE_OPEN);
+/* Wait until the workers have done n tasks. */
+static void pool_join(ins_pool *pool, uint32_t n) {
     for (;;) {
-        uint32_t seen = atomic_load(&pool->left);
-        if (!(atomic_load(&pool->gate) & GATE_INSIDE)) return;
-        if (spin_changed(pool, &pool->left, seen)) continue;
+        uint32_t seen = atomic_load(&pool->done);
+        if (seen == n) return;
+        if (spin_changed(pool, &pool->done, seen)) continue;
         atomic_store(&pool->caller_sleeps, 1);
-        if (atomic_load(&pool->gate) & GATE_INSIDE) futex_wait(&pool->left, seen);
+        if (atomic_load(&pool->done) == seen) futex_wait(&pool->done, seen);
         atomic_store(&pool->caller_sleeps, 0);
     }
+}
+
+static void pool_run_some(ins_pool *pool, const pool_job *job) {
+    int helpers = pool->n_threads - 1, wanted = (int)job->n_tasks - 1;
+    pool->job = *job;
+    atomic_store_explicit(&pool->done, 0, memory_order_relaxed);
+    uint64_t number = (atomic_load_explicit(&pool->ticket, memory_order_relaxed) >> 32) + 1;
+    atomic_store(&pool->ticket, number << 32 | job->n_tasks);
+    pool_notify(pool, wanted < helpers ? wanted : helpers);
+    pool_join(pool, job->n_tasks - pool_work(pool, 0));
 }
 
 void ins_pool_run(ins_pool *pool, int64_t n_tasks, ins_task_fn fn, void *arg) {
@@ -157,17 +171,11 @@ void ins_pool_run(ins_pool *pool, int64_t n_tasks, ins_task_fn fn, void *arg) {
         return;
     }
     pthread_mutex_lock(&pool->callers);
-    pool->fn = fn;
-    pool->arg = arg;
-    pool->n_tasks = n_tasks;
-    atomic_store_explicit(&pool->next, 0, memory_order_relaxed);
-    uint32_t generation = (uint32_t)(atomic_load(&pool->gate) >> 32) + 1;
-    if (generation == 0) generation = 1; /* 0 is what workers start with */
-    atomic_store(&pool->gate, (uint64_t)generation << 32 | GATE_OPEN);
-    int helpers = pool->n_threads - 1;
-    pool_notify(pool, n_tasks - 1 < helpers ? (int)(n_tasks - 1) : helpers);
-    pool_take_tasks(pool, 0);
-    pool_join(pool);
+    for (int64_t first = 0; first < n_tasks; first += POOL_MAX_TASKS) {
+        int64_t n = n_tasks - first < POOL_MAX_TASKS ? n_tasks - first : POOL_MAX_TASKS;
+        const pool_job job = {.fn = fn, .arg = arg, .first = first, .n_tasks = (uint32_t)n};
+        pool_run_some(pool, &job);
+    }
     pthread_mutex_unlock(&pool->callers);
 }
 
@@ -225,7 +233,10 @@ ins_status ins_pool_new(int n_threads, ins_pool **out, ins_error *err) {
     if (!pool) return INS_FAIL(err, INS_NOMEM, "out of memory while starting the thread pool");
     *pool = (ins_pool){.n_threads = n_threads, .spin = n_threads <= cpus};
     pool->workers = ins_calloc((size_t)n_threads, sizeof *pool->workers);
-    if (!pool->workers) {
+    pool->workspace = ins_workspace_new(pool);
+    if (!pool->workers || !pool->workspace) {
+        ins_workspace_free(pool->workspace);
+        ins_free(pool->workers);
         ins_free(pool);
         return INS_FAIL(err, INS_NOMEM, "out of memory while starting the thread pool");
     }
@@ -245,10 +256,15 @@ void ins_pool_free(ins_pool *pool) {
     pool_notify(pool, INT_MAX);
     for (int i = 0; i < pool->n_started; i++) pthread_join(pool->workers[i].handle, NULL);
     pthread_mutex_destroy(&pool->callers);
+    ins_workspace_free(pool->workspace);
     ins_free(pool->workers);
     ins_free(pool);
 }
 
 int ins_pool_threads(const ins_pool *pool) {
     return pool ? pool->n_threads : 1;
+}
+
+ins_workspace *ins_pool_workspace(ins_pool *pool) {
+    return pool ? pool->workspace : NULL;
 }

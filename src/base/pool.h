@@ -24,4 +24,7 @@ void ins_pool_run(ins_pool *pool, int64_t n_tasks, ins_task_fn fn, void *arg);
 typedef void (*ins_range_fn)(void *arg, int64_t begin, int64_t end, int thread);
 void ins_pool_run_range(ins_pool *pool, int64_t n, int64_t chunk, ins_range_fn fn, void *arg);
 
+/* Make the pages of a fresh block be there, each thread its share; the contents stay. Without it the first use does. */
+void ins_pages_touch(void *ptr, size_t size, ins_pool *pool);
+
 #endif

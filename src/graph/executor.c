@@ -64,7 +64,8 @@ static bool build_steps(ins_exec *exec) {
     exec->steps = list(exec, plan->n_nodes, sizeof *exec->steps);
     exec->copies = list(exec, plan->n_outputs, sizeof *exec->copies);
     exec->memory = list(exec, plan->n_storages, sizeof *exec->memory);
-    if (!exec->steps || !exec->copies || !exec->memory) return false;
+    exec->homes = list(exec, plan->n_storages, sizeof *exec->homes);
+    if (!exec->steps || !exec->copies || !exec->memory || !exec->homes) return false;
     for (int64_t i = 0; i < plan->n_nodes; i++) {
         const plan_node *node = &plan->nodes[i];
         exec_step *step = &exec->steps[i];
@@ -86,27 +87,23 @@ static bool build_steps(ins_exec *exec) {
     return build_slots(exec);
 }
 
-static void set_memory(ins_exec *exec, int64_t storage, void *data) {
-    exec->n_unbound += (data == NULL) - (exec->memory[storage] == NULL);
+void ins_exec_place(ins_exec *exec, int64_t storage, void *data) {
+    if (exec->plan->storages[storage].where != PLAN_ARENA)
+        exec->n_unbound += (data == NULL) - (exec->memory[storage] == NULL);
     exec->memory[storage] = data;
     for (int64_t i = exec->first_slot[storage]; i < exec->first_slot[storage + 1]; i++) *exec->slots[i] = data;
 }
+
+const char *const ins_exec_memory_hint = "use a smaller batch or a shorter sequence, or recompute: layers";
 
 static ins_status build_exec(ins_exec *exec, ins_error *err) {
     const ins_plan *plan = exec->plan;
     exec->lists = ins_arena_new(0);
     if (!exec->lists || !build_steps(exec)) return INS_FAIL(err, INS_NOMEM, "no memory for an executor");
-    if (plan->arena_bytes) {
-        ins_status status = ins_pages_alloc(plan->arena_bytes, true, &exec->arena, err);
-        if (status != INS_OK) {
-            ins_error_hint(err, "use a smaller batch or a shorter sequence");
-            return status;
-        }
-    }
-    exec->n_unbound = plan->n_storages;
-    for (int64_t i = 0; i < plan->n_storages; i++)
-        if (plan->storages[i].where == PLAN_ARENA) set_memory(exec, i, (char *)exec->arena + plan->storages[i].offset);
-    return INS_OK;
+    for (int64_t i = 0; i < plan->n_storages; i++) exec->n_unbound += plan->storages[i].where != PLAN_ARENA;
+    ins_status status = ins_workspace_reserve(ins_pool_workspace(exec->pool), plan->arena_bytes, err);
+    if (status != INS_OK) ins_error_hint(err, "%s", ins_exec_memory_hint);
+    return status;
 }
 
 ins_status ins_exec_new(const ins_plan *plan, ins_pool *pool, ins_exec **out, ins_error *err) {
@@ -117,6 +114,7 @@ ins_status ins_exec_new(const ins_plan *plan, ins_pool *pool, ins_exec **out, in
     if (!exec) return INS_FAIL(err, INS_NOMEM, "no memory for an executor");
     exec->plan = plan;
     exec->pool = pool;
+    ins_workspace_join(ins_pool_workspace(pool));
     ins_status status = build_exec(exec, err);
     if (status != INS_OK) {
         ins_exec_free(exec);
@@ -128,8 +126,9 @@ ins_status ins_exec_new(const ins_plan *plan, ins_pool *pool, ins_exec **out, in
 
 void ins_exec_free(ins_exec *exec) {
     if (!exec) return;
-    ins_pages_free(exec->arena, exec->plan->arena_bytes);
-    ins_pages_free(exec->output_block, exec->plan->output_bytes);
+    ins_pages_free(exec->own_arena, exec->plan->arena_bytes);
+    for (exec_block *block = exec->blocks; block; block = block->next) ins_pages_free(block->data, block->bytes);
+    ins_workspace_leave(ins_pool_workspace(exec->pool));
     ins_arena_free(exec->lists);
     ins_free(exec);
 }
@@ -151,9 +150,7 @@ static int32_t value_output_storage(const ins_plan *plan, ins_value v) {
 
 /* An output may be unbound again: then it lives in the executor's own memory. */
 static void bind_storage(ins_exec *exec, int32_t storage, void *data) {
-    const plan_storage *memory = &exec->plan->storages[storage];
-    if (!data && memory->where == PLAN_OUTPUT && exec->output_block) data = (char *)exec->output_block + memory->offset;
-    set_memory(exec, storage, data);
+    ins_exec_place(exec, storage, data ? data : exec->homes[storage]);
 }
 
 ins_status ins_exec_bind(ins_exec *exec, const char *name, void *data, ins_error *err) {

@@ -2,6 +2,7 @@
 #ifndef INS_GRAPH_EXECUTOR_H
 #define INS_GRAPH_EXECUTOR_H
 
+#include "base/workspace.h"
 #include "graph/planner.h"
 
 typedef struct exec_copy {
@@ -21,6 +22,13 @@ typedef struct exec_final {
     int64_t step, index; /* step n_steps: after the copies at the end */
 } exec_final;
 
+/* Memory for outputs that nobody had bound at the beginning of a run. */
+typedef struct exec_block {
+    struct exec_block *next;
+    void *data;
+    size_t bytes;
+} exec_block;
+
 struct ins_exec {
     const ins_plan *plan;
     ins_pool *pool;
@@ -31,9 +39,11 @@ struct ins_exec {
     int64_t *first_slot;
     exec_copy *copies; /* at the end of a run */
     int64_t n_copies;
-    int64_t n_unbound; /* leaves and outputs without memory */
-    void *arena;
-    void *output_block; /* outputs that the caller did not bind; made by the first run that needs it */
+    int64_t n_unbound;  /* leaves and outputs without memory */
+    void *arena;        /* where values that die with the run were in the last one */
+    void *own_arena;    /* when it is memory of this executor, not the pool's workspace */
+    exec_block *blocks; /* outputs that the caller did not bind */
+    void **homes;       /* by storage: place in one of the blocks, or NULL */
     bool profile;
     bool profiled; /* the steps hold the seconds of a run */
     ins_arena *lists;
@@ -44,6 +54,11 @@ struct ins_exec {
 
 /* Tell the watcher what is final after a step. *at: the next entry of finals, 0 when a run begins. */
 void ins_exec_tell(const ins_exec *exec, int64_t step, int64_t *at);
+
+extern const char *const ins_exec_memory_hint;
+
+/* Put a storage there, in all calls. */
+void ins_exec_place(ins_exec *exec, int64_t storage, void *data);
 
 /* One run with the wanted extras. */
 ins_status ins_exec_run_steps(ins_exec *exec, bool checked, ins_error *err);

@@ -7,7 +7,30 @@
 
 #include <string.h>
 
-/* Outputs that nobody bound get a block of their own, once; a leaf must be bound. */
+/* Outputs that nobody bound get memory of their own, which they keep. */
+static ins_status give_homes(ins_exec *exec, ins_error *err) {
+    const ins_plan *plan = exec->plan;
+    size_t bytes = 0;
+    for (int64_t i = 0; i < plan->n_storages; i++)
+        if (!exec->memory[i] && plan->storages[i].where == PLAN_OUTPUT)
+            bytes += ins_plan_padded(plan->storages[i].bytes);
+    exec_block *block = ins_arena_alloc(exec->lists, sizeof *block);
+    if (!block) return INS_FAIL(err, INS_NOMEM, "no memory for an executor");
+    INS_TRY(ins_pages_alloc(bytes, true, &block->data, err));
+    block->bytes = bytes;
+    block->next = exec->blocks;
+    exec->blocks = block;
+    char *at = block->data;
+    for (int64_t i = 0; i < plan->n_storages; i++) {
+        if (exec->memory[i] || plan->storages[i].where != PLAN_OUTPUT) continue;
+        exec->homes[i] = at;
+        ins_exec_place(exec, i, at);
+        at += ins_plan_padded(plan->storages[i].bytes);
+    }
+    return INS_OK;
+}
+
+/* A leaf must be bound. */
 static ins_status complete_bindings(ins_exec *exec, ins_error *err) {
     const ins_plan *plan = exec->plan;
     for (int64_t i = 0; i < plan->n_storages; i++) {
@@ -16,14 +39,7 @@ static ins_status complete_bindings(ins_exec *exec, ins_error *err) {
         ins_error_hint(err, "call ins_exec_bind for each input and parameter before the first run");
         return status;
     }
-    if (!exec->output_block) INS_TRY(ins_pages_alloc(plan->output_bytes, true, &exec->output_block, err));
-    for (int64_t i = 0; i < plan->n_outputs; i++) {
-        int32_t storage = plan->outputs[i].storage;
-        if (exec->memory[storage]) continue;
-        const char *name = plan->storages[storage].name;
-        INS_TRY(ins_exec_bind(exec, name, (char *)exec->output_block + plan->storages[storage].offset, err));
-    }
-    return INS_OK;
+    return give_homes(exec, err);
 }
 
 static void copy(const ins_exec *exec, const exec_copy *c) {
@@ -72,8 +88,7 @@ static ins_status run_step(ins_exec *exec, exec_step *step, ins_error *err) {
     return status;
 }
 
-ins_status ins_exec_run_steps(ins_exec *exec, bool checked, ins_error *err) {
-    if (exec->n_unbound) INS_TRY(complete_bindings(exec, err));
+static ins_status run_steps(ins_exec *exec, bool checked, ins_error *err) {
     if (checked) INS_TRY(check_leaves(exec, err));
     int64_t told = 0;
     for (int64_t i = 0; i < exec->n_steps; i++) {
@@ -88,6 +103,36 @@ ins_status ins_exec_run_steps(ins_exec *exec, bool checked, ins_error *err) {
     if (exec->watcher.ready) ins_exec_tell(exec, exec->n_steps, &told);
     if (exec->profile) exec->profiled = true;
     return INS_OK;
+}
+
+/* The pool's workspace, or memory of this executor's own where there is none or another run has it. */
+static ins_status take_arena(ins_exec *exec, bool *shared, ins_error *err) {
+    const ins_plan *plan = exec->plan;
+    ins_workspace *space = ins_pool_workspace(exec->pool);
+    void *arena = exec->own_arena;
+    ins_status status = INS_OK;
+    *shared = false;
+    if (!arena && space) status = ins_workspace_take(space, plan->arena_bytes, &arena, err);
+    *shared = arena && arena != exec->own_arena;
+    if (!arena && status == INS_OK) {
+        status = ins_pages_alloc(plan->arena_bytes, true, &exec->own_arena, err);
+        arena = exec->own_arena;
+    }
+    if (status != INS_OK) ins_error_hint(err, "%s", ins_exec_memory_hint);
+    if (status != INS_OK || arena == exec->arena) return status;
+    exec->arena = arena;
+    for (int64_t i = 0; i < plan->n_storages; i++)
+        if (plan->storages[i].where == PLAN_ARENA) ins_exec_place(exec, i, (char *)arena + plan->storages[i].offset);
+    return INS_OK;
+}
+
+ins_status ins_exec_run_steps(ins_exec *exec, bool checked, ins_error *err) {
+    bool shared = false;
+    if (exec->n_unbound) INS_TRY(complete_bindings(exec, err));
+    if (exec->plan->arena_bytes) INS_TRY(take_arena(exec, &shared, err));
+    ins_status status = run_steps(exec, checked, err);
+    if (shared) ins_workspace_give(ins_pool_workspace(exec->pool));
+    return status;
 }
 
 ins_status ins_exec_run(ins_exec *exec, ins_error *err) {

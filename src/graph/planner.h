@@ -46,8 +46,8 @@ struct ins_plan {
     bool fuse, reuse;
     ins_recompute recompute;
     struct ins_gemm_choices *gemm_choices; /* NULL = our own kernels */
-    int64_t n_graph_values; /* of the graph when the plan was made */
-    int64_t n_values;       /* those, and what planning added behind them */
+    int64_t n_graph_values;                /* of the graph when the plan was made */
+    int64_t n_values;                      /* those, and what planning added behind them */
     plan_node *nodes;
     int64_t n_nodes;
     ins_value *class_of; /* [n_values] what a value is a view of; itself when it is none */
@@ -98,6 +98,11 @@ void ins_plan_compact(ins_plan *plan, const bool *drop);
 void ins_plan_replace(ins_plan *plan, const ins_value *by);
 /* Views of one value are one class: class_of[v] is the value that is seen. [n_values]; NULL on OOM. */
 ins_value *ins_plan_classes(ins_plan *plan, ins_error *err);
+
+/* Bytes that a storage takes, with what separates it from the next. */
+static inline size_t ins_plan_padded(size_t bytes) {
+    return ((bytes ? bytes : 1) + PLAN_ALIGN - 1) / PLAN_ALIGN * PLAN_ALIGN;
+}
 
 static inline bool ins_plan_is_view(const plan_node *node) {
     return (node->sig->op->flags & INS_OP_VIEW) != 0;

@@ -13,11 +13,6 @@ typedef struct place_state {
     int64_t n_placed;
 } place_state;
 
-static size_t padded(size_t bytes) {
-    size_t size = bytes ? bytes : 1;
-    return (size + PLAN_ALIGN - 1) / PLAN_ALIGN * PLAN_ALIGN;
-}
-
 typedef struct sized {
     size_t bytes;
     int64_t first;
@@ -53,7 +48,7 @@ static void insert(place_state *s, int32_t index) {
 
 static void place(place_state *s, int32_t index) {
     plan_storage *all = s->plan->storages, *here = &all[index];
-    size_t need = padded(here->bytes), end = 0, best = SIZE_MAX, best_gap = SIZE_MAX;
+    size_t need = ins_plan_padded(here->bytes), end = 0, best = SIZE_MAX, best_gap = SIZE_MAX;
     for (int64_t i = 0; i < s->n_placed; i++) {
         const plan_storage *other = &all[s->placed[i]];
         if (!alive_together(here, other)) continue;
@@ -61,7 +56,7 @@ static void place(place_state *s, int32_t index) {
             best = end;
             best_gap = other->offset - end;
         }
-        size_t other_end = other->offset + padded(other->bytes);
+        size_t other_end = other->offset + ins_plan_padded(other->bytes);
         if (other_end > end) end = other_end;
     }
     here->offset = best != SIZE_MAX ? best : end;
@@ -76,7 +71,7 @@ static ins_status lay_out(ins_plan *plan, plan_where where, size_t *total, ins_e
         plan_storage *storage = &plan->storages[i];
         if (storage->where != where) continue;
         storage->offset = *total;
-        if (storage->bytes > SIZE_MAX / 2 || !ins_add_size(*total, padded(storage->bytes), total)) {
+        if (storage->bytes > SIZE_MAX / 2 || !ins_add_size(*total, ins_plan_padded(storage->bytes), total)) {
             ins_status status = INS_FAIL(err, INS_NOMEM, "the graph needs more memory than this machine can address");
             ins_error_hint(err, "use a smaller batch, sequence or model");
             return status;

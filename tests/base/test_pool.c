@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cpu.h"
@@ -177,6 +178,25 @@ static void pauses_between_runs_put_workers_to_sleep(void **state) {
     ins_pool_free(pool);
 }
 
+static double cpu_seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Workers wait awake for the next op of a step, not for the next step of a user. */
+static void idle_workers_leave_the_cores_to_others(void **state) {
+    (void)state;
+    ins_pool *pool = NULL;
+    assert_ok(ins_pool_new(2, &pool, NULL));
+    const struct timespec pause = {.tv_nsec = 50 * 1000 * 1000};
+    ins_pool_run(pool, 8, nothing_task, NULL);
+    double before = cpu_seconds();
+    nanosleep(&pause, NULL);
+    assert_true(cpu_seconds() - before < 0.01);
+    ins_pool_free(pool);
+}
+
 static void *call_many(void *arg) {
     nest *outer = arg;
     for (int i = 0; i < 300; i++) ins_pool_run(outer->pool, 5, outer_task, outer);
@@ -264,6 +284,7 @@ int main(void) {
         cmocka_unit_test(nested_runs_stay_on_their_thread),
         cmocka_unit_test(empty_runs_are_cheap_and_do_not_allocate),
         cmocka_unit_test(pauses_between_runs_put_workers_to_sleep),
+        cmocka_unit_test(idle_workers_leave_the_cores_to_others),
         cmocka_unit_test(several_callers_take_turns),
         cmocka_unit_test(creation),
         cmocka_unit_test(control_group_quotas),
