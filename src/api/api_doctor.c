@@ -14,6 +14,7 @@
 
 #include "api/api_internal.h"
 #include "base/mem.h"
+#include "kernel/gemm_choice.h"
 #include "kernel/isa.h"
 #include "kernel/probe_machine.h"
 
@@ -139,6 +140,34 @@ static int list_libraries(library out[8]) {
     return n;
 }
 
+/* Libraries that may make matrix products; none is needed. */
+static void gemm_libraries_json(ins_str *out) {
+    ins_gemm_library gemm[INS_GEMM_LIBRARIES];
+    ins_gemm_libraries_find(gemm);
+    ins_str_puts(out, ",\"gemm_libraries\":[");
+    for (int i = 0; i < INS_GEMM_LIBRARIES; i++) {
+        ins_str_printf(out, "%s{\"name\":\"%s\",\"built_in\":%s,\"found\":%s,\"version\":", i ? "," : "", gemm[i].name,
+                       gemm[i].built ? "true" : "false", gemm[i].found ? "true" : "false");
+        api_json_string(out, gemm[i].found ? gemm[i].version : NULL);
+        ins_str_puts(out, ",\"without_it\":");
+        api_json_string(out, gemm[i].loss);
+        ins_str_putc(out, '}');
+    }
+    ins_str_putc(out, ']');
+}
+
+static void gemm_libraries_text(ins_str *out) {
+    ins_gemm_library gemm[INS_GEMM_LIBRARIES];
+    ins_gemm_libraries_find(gemm);
+    for (int i = 0; i < INS_GEMM_LIBRARIES; i++) {
+        if (gemm[i].found)
+            ins_str_printf(out, "%-12s found (%s, for matrix products)\n", gemm[i].name, gemm[i].version);
+        else
+            ins_str_printf(out, "%-12s %s (optional: without it, %s)\n", gemm[i].name,
+                           gemm[i].built ? "not found" : "not built in", gemm[i].loss);
+    }
+}
+
 static void doctor_json(const instar *session, const findings *f, bool speed, ins_str *out) {
     ins_str_printf(out, "{\"version\":\"%s\",\"machine\":", INS_VERSION);
     api_machine_json(session, out);
@@ -172,7 +201,9 @@ static void doctor_json(const instar *session, const findings *f, bool speed, in
         ins_str_printf(out, "%s\"%s\":", i ? "," : "", libraries[i].name);
         api_json_string(out, libraries[i].version);
     }
-    ins_str_puts(out, "}}\n");
+    ins_str_putc(out, '}');
+    gemm_libraries_json(out);
+    ins_str_puts(out, "}\n");
 }
 
 static void doctor_text(const instar *session, const findings *f, bool speed, ins_str *out) {
@@ -200,6 +231,7 @@ static void doctor_text(const instar *session, const findings *f, bool speed, in
     for (int i = 0; i < N_TOOLS; i++)
         ins_str_printf(out, "%-12s %s (%s)\n", tools[i][0], has_program(tools[i][0]) ? "found" : "MISSING",
                        tools[i][1]);
+    gemm_libraries_text(out);
     library libraries[8];
     int n = list_libraries(libraries);
     ins_str_puts(out, "libraries   ");

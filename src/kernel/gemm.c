@@ -86,6 +86,8 @@ ins_status ins_gemm(const ins_gemm_args *args, ins_pool *pool, ins_error *err) {
 }
 
 const char *ins_gemm_impl_name(const ins_gemm_args *args) {
-    const ins_gemm_impl *impl = gemm_dtypes_fit(args) ? ins_gemm_default(args) : NULL;
+    const ins_gemm_impl *impl = !gemm_dtypes_fit(args) ? NULL
+                                : args->choices        ? ins_gemm_chosen(args)
+                                                       : ins_gemm_default(args);
     return impl ? impl->head.name : "none";
 }

@@ -39,7 +39,7 @@ typedef struct ins_gemm_batch {
 } ins_gemm_batch;
 ins_status ins_gemm_batched(const ins_gemm_args *args, const ins_gemm_batch *batch, ins_pool *pool, ins_error *err);
 
-/* Name of the implementation that ins_gemm takes for these arguments, e.g. "cpu-avx512". */
+/* Name of the implementation that ins_gemm takes for these arguments, e.g. "cpu-avx512". Measures nothing. */
 const char *ins_gemm_impl_name(const ins_gemm_args *args);
 
 #endif

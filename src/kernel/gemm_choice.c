@@ -228,6 +228,13 @@ static const ins_gemm_impl *choose_new(ins_gemm_choices *choices, const ins_gemm
     return best == candidates[0] ? NULL : best;
 }
 
+const ins_gemm_impl *ins_gemm_chosen(const ins_gemm_args *args) {
+    const ins_gemm_batch one = {.batch = 1};
+    const ins_gemm_product product = product_of(args, &one);
+    const choice_row *row = choices_find(args->choices, &product);
+    return row && row->impl ? row->impl : ins_gemm_default(args);
+}
+
 const ins_gemm_impl *ins_gemm_choose(const ins_gemm_args *args, const ins_gemm_batch *batch, ins_pool *pool) {
     ins_gemm_choices *choices = args->choices;
     ins_gemm_product product = product_of(args, batch);

@@ -41,5 +41,7 @@ const ins_gemm_impl *ins_gemm_default(const ins_gemm_args *args); /* of ins_gemm
 const ins_gemm_impl *ins_gemm_own(const ins_gemm_args *args);     /* the same without libraries */
 /* What args->choices says, which may measure first (gemm_choice.h). */
 const ins_gemm_impl *ins_gemm_choose(const ins_gemm_args *args, const ins_gemm_batch *batch, ins_pool *pool);
+/* The same for a single product, without measuring: the default when the table does not know it. */
+const ins_gemm_impl *ins_gemm_chosen(const ins_gemm_args *args);
 
 #endif

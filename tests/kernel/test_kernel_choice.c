@@ -115,6 +115,7 @@ static void test_one_library(void **state) {
         kt_array got = run(&p, kt_two);
         assert_string_equal(libraries[i].name, rows[i].name);
         assert_string_equal(only_row(choices, text), libraries[i].found ? rows[i].impl : "own");
+        if (libraries[i].found) assert_string_equal(ins_gemm_impl_name(&p.args), rows[i].impl);
         drop(&p), kt_free(&got);
         ins_gemm_choices_free(choices);
     }
