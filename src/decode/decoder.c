@@ -27,7 +27,7 @@ static ins_status build_head(ins_decoder *d, ins_pool *pool, ins_error *err) {
     ins_blocks b;
     INS_TRY(ins_net_start(&d->head, &d->weights, &b, err));
     ins_graph *g = d->head.graph;
-    int64_t width = ins_model_get_options(d->weights.model)->width;
+    int64_t width = ins_model_hidden_size(d->weights.model);
     const ins_model_values values = {.head = ins_blocks_head(&b)};
     ins_value rows = ins_graph_input(g, "rows", INS_TYPE(d->weights.compute, d->n_rows, width));
     ins_graph_output(g, ins_model_logits(d->weights.model, g, &values, rows), "logits");
@@ -82,7 +82,7 @@ ins_status ins_decoder_new(const ins_model *m, float *slab, ins_dtype compute, i
     d->n_rows = n_rows;
     d->max_len = max_len;
     d->n_vocab = o->vocab;
-    d->hidden_bytes = ins_dtype_size(compute) * (size_t)o->width;
+    d->hidden_bytes = ins_dtype_size(compute) * (size_t)ins_model_hidden_size(m);
     ins_status status = decoder_init(d, m, slab, compute, pool, err);
     if (status != INS_OK) {
         ins_decoder_free(d);

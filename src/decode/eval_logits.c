@@ -30,7 +30,7 @@ static ins_status row_net_init(row_net *r, const ins_net_weights *w, int64_t n_c
     for (int i = 0; i < 4; i++) in[i] = ins_net_indexes(&r->net, names[i], 1, n_cols);
     blocks.positions = in[1];
     ins_value hidden = ins_blocks_all(&blocks, in[0], in[2], in[3]);
-    hidden = ins_reshape(g, hidden, 2, (const int64_t[]){n_cols, ins_model_get_options(w->model)->width});
+    hidden = ins_reshape(g, hidden, 2, (const int64_t[]){n_cols, ins_model_hidden_size(w->model)});
     const ins_model_values values = {.head = ins_blocks_head(&blocks)};
     ins_graph_output(g, ins_model_logits(w->model, g, &values, hidden), "logits");
     INS_TRY(ins_net_finish(&r->net, w, &blocks, 1, pool, err));

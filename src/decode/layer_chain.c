@@ -3,10 +3,21 @@
 
 #include <string.h>
 
+static ins_status memory_init(ins_kv_cache *cache, ins_error *err) {
+    const ins_blocks_memory *m = &cache->memory;
+    cache->states = ins_calloc((size_t)(m->n_states * cache->n_rows * m->state_size) + 1, sizeof *cache->states);
+    cache->recent = ins_calloc((size_t)(cache->n_rows * m->n_recent) + 1, sizeof *cache->recent);
+    if (cache->states && cache->recent) return INS_OK;
+    ins_kv_cache_clear(cache);
+    return INS_FAIL(err, INS_NOMEM, "out of memory for the states of %lld rows", (long long)cache->n_rows);
+}
+
 ins_status ins_kv_cache_init(ins_kv_cache *cache, const ins_model *m, ins_dtype compute, int64_t n_rows,
                              int64_t max_len, ins_error *err) {
     const ins_model_options *o = ins_model_get_options(m);
     *cache = (ins_kv_cache){.n_layers = o->layers, .n_rows = n_rows, .max_len = max_len};
+    cache->recurrent = ins_blocks_recurrent(m, &cache->memory);
+    if (cache->recurrent) return memory_init(cache, err);
     size_t bytes = ins_dtype_size(compute) * (size_t)(o->kv_heads * o->head_size);
     cache->token_bytes = bytes;
     bool fits = ins_mul_size(bytes, (size_t)max_len, &bytes) && ins_mul_size(bytes, (size_t)n_rows, &bytes) &&
@@ -28,6 +39,8 @@ ins_status ins_kv_cache_init(ins_kv_cache *cache, const ins_model *m, ins_dtype 
 void ins_kv_cache_clear(ins_kv_cache *cache) {
     ins_free(cache->keys);
     ins_free(cache->values);
+    ins_free(cache->states);
+    ins_free(cache->recent);
     *cache = (ins_kv_cache){0};
 }
 
@@ -93,14 +106,15 @@ static ins_status build_last(ins_layer_chain *p, const ins_net_weights *w, ins_p
 
 /* ---- buffers ---- */
 
-static ins_status allocate(ins_layer_chain *p, const ins_model_options *o, ins_dtype compute, ins_error *err) {
+static ins_status allocate(ins_layer_chain *p, const ins_model *m, ins_dtype compute, ins_error *err) {
+    const ins_model_options *o = ins_model_get_options(m);
     size_t n = (size_t)(p->n_rows * p->n_cols), element = ins_dtype_size(compute);
     size_t q_bytes = n * element * (size_t)(o->heads * o->head_size), kv_bytes = n * p->cache->token_bytes;
     p->ids = ins_calloc(n, sizeof *p->ids);
     p->positions = ins_calloc(n, sizeof *p->positions);
     p->lo = ins_calloc(n, sizeof *p->lo);
     p->hi = ins_calloc(n, sizeof *p->hi);
-    p->hidden = ins_aligned_alloc(64, n * element * (size_t)o->width);
+    p->hidden = ins_aligned_alloc(64, n * element * (size_t)ins_model_hidden_size(m));
     p->k = ins_aligned_alloc(64, kv_bytes);
     p->v = ins_aligned_alloc(64, kv_bytes);
     bool ok = p->ids && p->positions && p->lo && p->hi && p->hidden && p->k && p->v;
@@ -125,7 +139,8 @@ static ins_status bind_indexes(ins_layer_chain *p, ins_net *net, ins_error *err)
 ins_status ins_layer_chain_init(ins_layer_chain *p, const ins_net_weights *w, ins_kv_cache *cache, int64_t n_cols,
                                 ins_pool *pool, ins_error *err) {
     *p = (ins_layer_chain){.n_rows = cache->n_rows, .n_cols = n_cols, .n_layers = cache->n_layers, .cache = cache};
-    INS_TRY(allocate(p, ins_model_get_options(w->model), w->compute, err));
+    INS_TRY(allocate(p, w->model, w->compute, err));
+    if (cache->recurrent) return ins_state_chain_init(p, w, pool, err);
     INS_TRY(build_first(p, w, pool, err));
     INS_TRY(bind_indexes(p, &p->first, err));
     if (p->n_layers > 1) {
@@ -138,6 +153,7 @@ ins_status ins_layer_chain_init(ins_layer_chain *p, const ins_net_weights *w, in
 }
 
 void ins_layer_chain_clear(ins_layer_chain *p) {
+    ins_state_chain_clear(p);
     ins_net_clear(&p->first);
     ins_net_clear(&p->middle);
     ins_net_clear(&p->last);
@@ -178,6 +194,7 @@ static void store(ins_layer_chain *p, int64_t layer, const int64_t *starts, cons
 
 ins_status ins_layer_chain_run(ins_layer_chain *p, const int64_t *starts, const int64_t *counts, ins_error *err) {
     int turn = 0;
+    if (p->state) return ins_state_chain_run(p, counts, err);
     INS_TRY(bind_projections(p, &p->first, turn, err));
     INS_TRY(ins_net_run(&p->first, 0, err));
     store(p, 0, starts, counts);

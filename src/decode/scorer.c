@@ -73,7 +73,7 @@ static ins_status build_graph(const ins_scorer *s, bucket *b, ins_error *err) {
     ins_blocks blocks;
     INS_TRY(ins_net_start(&b->net, &s->weights, &blocks, err));
     ins_graph *g = b->net.graph;
-    const int64_t n = s->n_rows * b->n_cols, width = ins_model_get_options(s->weights.model)->width;
+    const int64_t n = s->n_rows * b->n_cols, width = ins_model_hidden_size(s->weights.model);
     ins_value ids = ins_net_indexes(&b->net, "ids", s->n_rows, b->n_cols);
     ins_value lo = ins_net_indexes(&b->net, "lo", s->n_rows, b->n_cols);
     ins_value hi = ins_net_indexes(&b->net, "hi", s->n_rows, b->n_cols);

@@ -143,7 +143,7 @@ static double node_bytes(const ins_op_sig *sig) {
 
 /* What counts as useful work in "model FLOP utilisation": products with a matrix, and attention. */
 static bool is_matmul(const ins_op *op) {
-    static const char *const prefixes[] = {"linear", "matmul", "attention"};
+    static const char *const prefixes[] = {"linear", "matmul", "attention", "lstm"};
     for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++)
         if (strncmp(op->head.name, prefixes[i], strlen(prefixes[i])) == 0) return true;
     return false;

@@ -25,6 +25,21 @@ ins_value ins_blocks_finish(const ins_blocks *b, int64_t layer, ins_value h, ins
 ins_value ins_blocks_final(const ins_blocks *b, ins_value h); /* -> hidden [B,T,D], compute dtype */
 ins_value ins_blocks_head(const ins_blocks *b);               /* leaf [V,D] */
 
+/* What a step must know of the steps before it, for models that keep no keys and values: n_states tensors
+ * [B, state_size], or the n_recent tokens before it. false: keys and values. */
+typedef struct ins_blocks_memory {
+    int64_t n_states, state_size, n_recent;
+} ins_blocks_memory;
+bool ins_blocks_recurrent(const ins_model *m, ins_blocks_memory *out);
+/* ids -> hidden of such a model. before: the states that the rows start from (real dtype; a document that begins, at
+ * position 0, starts from nothing), after [n_states]: gets the states after every step [B, T, state_size]; NULL = none.
+ */
+ins_value ins_blocks_recur(const ins_blocks *b, ins_value ids, const ins_value *before, ins_value *after);
+
+/* Leaf of the parameter with our name (INS_NO_VALUE when there is none), and dropout in training; one stream a site. */
+ins_value ins_blocks_param(const ins_blocks *b, const char *name, bool matrix);
+ins_value ins_blocks_drop(const ins_blocks *b, ins_value x, uint32_t stream);
+
 /* All of it: ids -> hidden [B,T,D], attention over the same rows' own keys. */
 ins_value ins_blocks_all(const ins_blocks *b, ins_value ids, ins_value lo, ins_value hi);
 

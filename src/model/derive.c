@@ -3,6 +3,8 @@
 
 #include <math.h>
 
+#include "model/encoder.h"
+
 static const int64_t dial_width = 64, dial_head = 64;
 
 static bool is_gated(int mlp) {
@@ -67,9 +69,15 @@ bool ins_model_derive(ins_model_options *o, int64_t vocab, ins_pos pos, ins_diag
         ins_diag_add(diag, INS_RECIPE, pos, "set layers to 1 or more", "a model needs at least one layer");
         return false;
     }
+    const ins_encoder *encoder = ins_encoder_of(o);
     bool head_given = o->head_size > 0;
-    fill_sizes(o, vocab);
-    check_heads(o, head_given, pos, diag);
+    if (encoder) {
+        if (o->vocab == 0) o->vocab = vocab;
+        encoder->derive(o, pos, diag);
+    } else {
+        fill_sizes(o, vocab);
+        check_heads(o, head_given, pos, diag);
+    }
     if (o->vocab < 2)
         ins_diag_add(diag, INS_RECIPE, pos, "give vocab, or a tokenizer", "the size of the vocabulary is not known");
     else if (vocab > o->vocab)

@@ -15,25 +15,20 @@
 #include <string.h>
 
 #include "model/derive.h"
-#include "model/model_internal.h"
+#include "model/encoder.h"
 
 /* Collects rows; the first failure is kept. */
-typedef struct table {
+struct ins_model_rows {
     ins_model *model;
     const ins_preset *preset;
     int n_dims; /* this pass adds rows of so many dimensions */
     ins_status status;
     ins_error *err;
-} table;
+};
 
-typedef struct init_rule {
-    ins_init_kind kind;
-    double std;
-} init_rule;
+static const ins_init_rule init_one = {.kind = INS_INIT_ONE}, init_zero = {.kind = INS_INIT_ZERO};
 
-static const init_rule init_one = {INS_INIT_ONE, 0}, init_zero = {INS_INIT_ZERO, 0};
-
-static const char *init_text(ins_arena *arena, init_rule rule) {
+static const char *init_text(ins_arena *arena, ins_init_rule rule) {
     switch (rule.kind) {
     case INS_INIT_NORMAL:
         return ins_arena_printf(arena, "normal(%.6g)", rule.std);
@@ -43,11 +38,14 @@ static const char *init_text(ins_arena *arena, init_rule rule) {
         return "one";
     case INS_INIT_SINUSOIDAL:
         return "sinusoidal";
+    case INS_INIT_UNIFORM:
+        if (rule.end == rule.begin) return ins_arena_printf(arena, "uniform(%.6g)", rule.std);
+        return ins_arena_printf(arena, "uniform(%.6g), forget gates %.6g", rule.std, rule.value);
     }
     return NULL;
 }
 
-static void add_row(table *t, const char *ours, int64_t n_rows, int64_t n_cols, init_rule rule) {
+void ins_model_add_row(ins_model_rows *t, const char *ours, int64_t n_rows, int64_t n_cols, ins_init_rule rule) {
     int n_dims = n_rows > 0 ? 2 : 1;
     if (t->status != INS_OK || n_dims != t->n_dims) return;
     ins_model *m = t->model;
@@ -67,28 +65,29 @@ static void add_row(table *t, const char *ours, int64_t n_rows, int64_t n_cols, 
     if (t->status != INS_OK) return;
     row->init = text;
     row->frozen = rule.kind == INS_INIT_SINUSOIDAL;
-    m->rows[m->params->n - 1] = (ins_model_row){.ours = name, .init = rule.kind, .std = rule.std};
+    m->rows[m->params->n - 1] = (ins_model_row){.ours = name, .init = rule};
 }
 
 /* "STEM.weight" of a linear layer from n_in to n_out (kept [in, out] on demand) and its bias. */
-static void add_linear(table *t, const char *stem, int64_t n_out, int64_t n_in, bool bias, double std) {
+static void add_linear(ins_model_rows *t, const char *stem, int64_t n_out, int64_t n_in, bool bias, double std) {
     char name[128];
     bool in_out = t->model->options.in_out;
     snprintf(name, sizeof name, "%s.weight", stem);
-    add_row(t, name, in_out ? n_in : n_out, in_out ? n_out : n_in, (init_rule){INS_INIT_NORMAL, std});
+    ins_model_add_row(t, name, in_out ? n_in : n_out, in_out ? n_out : n_in,
+                      (ins_init_rule){.kind = INS_INIT_NORMAL, .std = std});
     snprintf(name, sizeof name, "%s.bias", stem);
-    if (bias) add_row(t, name, 0, n_out, init_zero);
+    if (bias) ins_model_add_row(t, name, 0, n_out, init_zero);
 }
 
-static void add_norm(table *t, const char *stem, int64_t size, bool bias) {
+static void add_norm(ins_model_rows *t, const char *stem, int64_t size, bool bias) {
     char name[128];
     snprintf(name, sizeof name, "%s.weight", stem);
-    add_row(t, name, 0, size, init_one);
+    ins_model_add_row(t, name, 0, size, init_one);
     snprintf(name, sizeof name, "%s.bias", stem);
-    if (bias) add_row(t, name, 0, size, init_zero);
+    if (bias) ins_model_add_row(t, name, 0, size, init_zero);
 }
 
-static void add_attention(table *t, int64_t layer, double std, double out_std) {
+static void add_attention(ins_model_rows *t, int64_t layer, double std, double out_std) {
     const ins_model_options *o = &t->model->options;
     int64_t n_q = o->heads * o->head_size, n_kv = o->kv_heads * o->head_size;
     char stem[96];
@@ -107,7 +106,7 @@ static void add_attention(table *t, int64_t layer, double std, double out_std) {
     add_linear(t, STEM("attn.out"), o->width, n_q, o->out_bias, out_std);
 }
 
-static void add_layer(table *t, int64_t layer) {
+static void add_layer(ins_model_rows *t, int64_t layer) {
     const ins_model_options *o = &t->model->options;
     double std = o->init_std;
     double out_std = o->init_residual_scaled ? std / sqrt(2.0 * (double)o->layers) : std;
@@ -123,16 +122,26 @@ static void add_layer(table *t, int64_t layer) {
 #undef STEM
 }
 
-static void add_all(table *t) {
+const ins_model_options *ins_model_rows_options(const ins_model_rows *t) {
+    return &t->model->options;
+}
+
+static void add_all(ins_model_rows *t) {
     const ins_model_options *o = &t->model->options;
-    const init_rule normal = {INS_INIT_NORMAL, o->init_std};
-    add_row(t, "embed.weight", o->vocab, o->width, normal);
-    if (o->positions == INS_POS_LEARNED) add_row(t, "pos.weight", o->max_positions, o->width, normal);
+    const ins_encoder *encoder = ins_encoder_of(o);
+    const ins_init_rule normal = {.kind = INS_INIT_NORMAL, .std = o->init_std};
+    ins_model_add_row(t, "embed.weight", o->vocab, o->width, normal);
+    for (int64_t layer = 0; encoder && layer < o->layers; layer++) encoder->add_layer(t, layer);
+    if (encoder) {
+        if (!o->tied) ins_model_add_row(t, "head.weight", o->vocab, o->hidden, normal);
+        return;
+    }
+    if (o->positions == INS_POS_LEARNED) ins_model_add_row(t, "pos.weight", o->max_positions, o->width, normal);
     if (o->positions == INS_POS_SINUSOIDAL)
-        add_row(t, "pos.weight", o->max_positions, o->width, (init_rule){INS_INIT_SINUSOIDAL, 0});
+        ins_model_add_row(t, "pos.weight", o->max_positions, o->width, (ins_init_rule){.kind = INS_INIT_SINUSOIDAL});
     for (int64_t layer = 0; layer < o->layers; layer++) add_layer(t, layer);
     if (o->final_norm) add_norm(t, "norm", o->width, o->norm_bias);
-    if (!o->tied) add_row(t, "head.weight", o->vocab, o->width, normal);
+    if (!o->tied) ins_model_add_row(t, "head.weight", o->vocab, o->width, normal);
 }
 
 ins_status ins_model_new(const ins_model_options *options, ins_model **out, ins_error *err) {
@@ -150,7 +159,7 @@ ins_status ins_model_new(const ins_model_options *options, ins_model **out, ins_
     ins_diag_free(&diag);
     if (status == INS_OK) status = ins_params_new(&m->params, err);
     for (int n_dims = 2; status == INS_OK && n_dims >= 1; n_dims--) {
-        table t = {.model = m, .preset = ins_model_preset(options), .n_dims = n_dims, .err = err};
+        ins_model_rows t = {.model = m, .preset = ins_model_preset(options), .n_dims = n_dims, .err = err};
         add_all(&t);
         status = t.status;
     }
@@ -173,6 +182,10 @@ const ins_model_options *ins_model_get_options(const ins_model *m) {
     return &m->options;
 }
 
+int64_t ins_model_hidden_size(const ins_model *m) {
+    return ins_encoder_of(&m->options) ? m->options.hidden : m->options.width;
+}
+
 const ins_params *ins_model_params(const ins_model *m) {
     return m->params;
 }
@@ -191,7 +204,7 @@ const ins_param *ins_model_row_find(const ins_model *m, const char *fmt, ...) {
 /* Matrix products: 2 per weight; attention: q k^T and p v over the whole context (as MFU is usually counted). */
 double ins_model_flops_per_token(const ins_model *m, int64_t context) {
     const ins_model_options *o = &m->options;
-    double matmul = 2.0 * (double)o->vocab * (double)o->width;
+    double matmul = 2.0 * (double)o->vocab * (double)ins_model_hidden_size(m);
     for (int64_t i = 0; i < m->params->n; i++)
         if (m->params->rows[i].type.n_dims == 2 && strncmp(m->rows[i].ours, "layers.", 7) == 0)
             matmul += 2.0 * (double)m->params->rows[i].count;

@@ -1,5 +1,5 @@
 /* The one parametrised Transformer: assembled from options; a preset (gpt2, llama, ...) is option values and a table of
- * Hugging Face names, nothing else.
+ * Hugging Face names, nothing else. In place of its blocks there may be an LSTM, or an MLP over a window.
  */
 #ifndef INS_MODEL_MODEL_H
 #define INS_MODEL_MODEL_H
@@ -19,6 +19,15 @@ typedef enum ins_mlp_kind {
     INS_MLP_SWIGLU,
     INS_MLP_GEGLU
 } ins_mlp_kind;
+typedef enum ins_encoder_kind { INS_ENCODER_TRANSFORMER, INS_ENCODER_LSTM, INS_ENCODER_MLP } ins_encoder_kind;
+typedef enum ins_merge_kind { INS_MERGE_CONCAT, INS_MERGE_SUM } ins_merge_kind;
+typedef enum ins_activation_kind {
+    INS_ACTIVATION_TANH,
+    INS_ACTIVATION_RELU,
+    INS_ACTIVATION_GELU_TANH,
+    INS_ACTIVATION_GELU_ERF,
+    INS_ACTIVATION_SILU
+} ins_activation_kind;
 typedef enum ins_attention_kind { INS_ATTEND_CAUSAL, INS_ATTEND_FULL } ins_attention_kind;
 
 /* Written by option rows (ins_model_table, in src/model/model_options.c). 0 = derived, for the sizes that say so. */
@@ -51,6 +60,11 @@ typedef struct ins_model_options {
     double dropout;     /* residual, embedding and attention-output dropout */
     double init_std;
     bool init_residual_scaled; /* std / sqrt(2 layers) for the two projections into the residual (GPT-2) */
+    int encoder;
+    int64_t hidden;     /* LSTM, MLP: size of a layer; 0: derived */
+    double forget_bias; /* LSTM: 0 = drawn as the other biases */
+    int64_t window;     /* MLP: tokens that it sees */
+    int merge, activation;
 } ins_model_options;
 extern const ins_opt_table ins_model_table;
 
@@ -97,6 +111,8 @@ ins_status ins_model_new(const ins_model_options *options, ins_model **out, ins_
 void ins_model_free(ins_model *m);
 const ins_model_options *ins_model_get_options(const ins_model *m); /* fully resolved */
 const ins_params *ins_model_params(const ins_model *m);
+/* Size of the hidden state that the output layer reads: the last dimension of ins_model_values.hidden. */
+int64_t ins_model_hidden_size(const ins_model *m);
 /* Published initialisation of the preset, from (seed, parameter name): independent of order and threads. */
 ins_status ins_model_init(const ins_model *m, uint64_t seed, float *slab, ins_pool *pool, ins_error *err);
 double ins_model_flops_per_token(const ins_model *m,
@@ -107,7 +123,7 @@ typedef struct ins_model_inputs {
     ins_value ids, positions, lo, hi, rng_key;
 } ins_model_inputs;
 typedef struct ins_model_values {
-    ins_value hidden; /* [B, T, D] after the final norm, compute dtype */
+    ins_value hidden; /* [B, T, D] after the final norm, compute dtype; D is ins_model_hidden_size */
     ins_value head;   /* head weight: [V, D] (leaf, real dtype) */
     bool head_in_out;
 } ins_model_values;

@@ -4,8 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/blocks.h"
-#include "model/model_internal.h"
+#include "model/encoder.h"
 
 /* Leaf of the row with our name: declared once a graph. Missing rows (no bias) give INS_NO_VALUE. */
 static ins_value leaf(const ins_blocks *b, const char *name, bool matrix) {
@@ -48,6 +47,14 @@ static ins_value drop(const ins_blocks *b, ins_value x, uint32_t stream) {
     double p = b->model->options.dropout;
     if (p <= 0 || b->rng_key == INS_NO_VALUE) return x;
     return ins_dropout(b->graph, x, b->rng_key, p, stream);
+}
+
+ins_value ins_blocks_param(const ins_blocks *b, const char *name, bool matrix) {
+    return leaf(b, name, matrix);
+}
+
+ins_value ins_blocks_drop(const ins_blocks *b, ins_value x, uint32_t stream) {
+    return drop(b, x, stream);
 }
 
 ins_value ins_blocks_embed(const ins_blocks *b, ins_value ids) {
@@ -180,8 +187,25 @@ ins_value ins_blocks_head(const ins_blocks *b) {
     return leaf(b, b->model->options.tied ? "embed.weight" : "head.weight", true);
 }
 
+bool ins_blocks_recurrent(const ins_model *m, ins_blocks_memory *out) {
+    const ins_encoder *encoder = ins_encoder_of(&m->options);
+    if (encoder) *out = encoder->memory(&m->options);
+    return encoder != NULL;
+}
+
+ins_value ins_blocks_recur(const ins_blocks *b, ins_value ids, const ins_value *before, ins_value *after) {
+    ins_graph *g = b->graph;
+    ins_graph_push_scope(g, "embed");
+    ins_value h = ins_blocks_embed(b, ids);
+    ins_graph_pop_scope(g);
+    ins_value hidden = ins_encoder_of(&b->model->options)->build(b, h, before, after);
+    ins_graph_tap(g, hidden, "final");
+    return hidden;
+}
+
 ins_value ins_blocks_all(const ins_blocks *b, ins_value ids, ins_value lo, ins_value hi) {
     ins_graph *g = b->graph;
+    if (ins_encoder_of(&b->model->options)) return ins_blocks_recur(b, ids, NULL, NULL);
     ins_graph_push_scope(g, "embed");
     ins_value h = ins_blocks_embed(b, ids);
     ins_graph_pop_scope(g);

@@ -23,10 +23,21 @@ static void fill_normal(const init_task *t, int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; i += 2) {
         uint32_t words[4];
         ins_philox(t->key, 0, (uint64_t)i / 2, words);
-        double radius = t->rule->std * sqrt(-2 * log(unit(words[0], words[1])));
+        double radius = t->rule->init.std * sqrt(-2 * log(unit(words[0], words[1])));
         double angle = 6.283185307179586476925 * unit(words[2], words[3]);
         t->data[i] = (float)(radius * cos(angle));
         if (i + 1 < end) t->data[i + 1] = (float)(radius * sin(angle));
+    }
+}
+
+/* Elements 2p and 2p + 1 come from counter p. */
+static void fill_uniform(const init_task *t, int64_t begin, int64_t end) {
+    const ins_init_rule *rule = &t->rule->init;
+    for (int64_t i = begin; i < end; i++) {
+        uint32_t words[4];
+        ins_philox(t->key, 0, (uint64_t)i / 2, words);
+        double drawn = rule->std * (2 * unit(words[i % 2 * 2], words[i % 2 * 2 + 1]) - 1);
+        t->data[i] = (float)(i >= rule->begin && i < rule->end ? rule->value : drawn);
     }
 }
 
@@ -45,9 +56,12 @@ static void init_chunk(void *arg, int64_t task, int thread) {
     const init_task *t = arg;
     int64_t begin = task * INIT_CHUNK, end = begin + INIT_CHUNK;
     if (end > t->row->count) end = t->row->count;
-    switch (t->rule->init) {
+    switch (t->rule->init.kind) {
     case INS_INIT_NORMAL:
         fill_normal(t, begin, end);
+        break;
+    case INS_INIT_UNIFORM:
+        fill_uniform(t, begin, end);
         break;
     case INS_INIT_SINUSOIDAL:
         fill_sinusoidal(t, begin, end);

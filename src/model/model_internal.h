@@ -5,13 +5,31 @@
 #include "model/model.h"
 
 /* How a row is initialised. */
-typedef enum ins_init_kind { INS_INIT_NORMAL, INS_INIT_ZERO, INS_INIT_ONE, INS_INIT_SINUSOIDAL } ins_init_kind;
+typedef enum ins_init_kind {
+    INS_INIT_NORMAL,
+    INS_INIT_ZERO,
+    INS_INIT_ONE,
+    INS_INIT_SINUSOIDAL,
+    INS_INIT_UNIFORM
+} ins_init_kind;
+
+typedef struct ins_init_rule {
+    ins_init_kind kind;
+    double std;         /* of INS_INIT_NORMAL; of INS_INIT_UNIFORM: the bound on both sides */
+    int64_t begin, end; /* elements [begin, end) of INS_INIT_UNIFORM are `value` instead */
+    double value;
+} ins_init_rule;
 
 typedef struct ins_model_row {
     const char *ours; /* "layers.0.attn.q.weight" */
-    ins_init_kind init;
-    double std; /* of INS_INIT_NORMAL */
+    ins_init_rule init;
 } ins_model_row;
+
+/* The table being filled, one pass for matrices and one for vectors: a row of the other sort is left out. n_rows 0: a
+ * vector of n_cols. The first failure is kept. */
+typedef struct ins_model_rows ins_model_rows;
+const ins_model_options *ins_model_rows_options(const ins_model_rows *table);
+void ins_model_add_row(ins_model_rows *table, const char *ours, int64_t n_rows, int64_t n_cols, ins_init_rule rule);
 
 struct ins_model {
     ins_model_options options; /* resolved */

@@ -4,7 +4,7 @@
 
 #include "format/yaml.h"
 #include "model/derive.h"
-#include "model/model_internal.h"
+#include "model/encoder.h"
 
 #define MODEL_ROW(row_name, row_type, field)                                                                           \
     .name = row_name, .type = row_type, .offset = offsetof(ins_model_options, field)
@@ -66,6 +66,19 @@ static const ins_opt_row model_rows[] = {
      .help = "Standard deviation of initial matrices."},
     {MODEL_ROW("init_residual_scaled", INS_OPT_BOOL, init_residual_scaled), .def = "true",
      .help = "Divide the deviation of the two projections into the residual stream by sqrt(2 layers)."},
+    {MODEL_ROW("encoder", INS_OPT_CHOICE, encoder), .def = "transformer", .choices = "transformer lstm mlp",
+     .neutral = "transformer",
+     .help = "What stands between embedding and output layer; the presets lstm and mlp set it."},
+    {MODEL_ROW("hidden", INS_OPT_SIZE, hidden), .def = "0", .min = 0, .max = 1 << 20, .neutral = "0",
+     .help = "Units of a layer of the encoders lstm and mlp; 0 = width (lstm) or 512 (mlp)."},
+    {MODEL_ROW("forget_bias", INS_OPT_FLOAT, forget_bias), .def = "0", .min = -100, .max = 100, .neutral = "0",
+     .help = "Initial bias of the LSTM's forget gates, often 1; 0 = drawn as the other biases."},
+    {MODEL_ROW("window", INS_OPT_INT, window), .def = "8", .min = 1, .max = 4096, .unit = "tokens", .neutral = "8",
+     .help = "Tokens that the encoder mlp sees, the newest included."},
+    {MODEL_ROW("merge", INS_OPT_CHOICE, merge), .def = "concat", .choices = "concat sum", .neutral = "concat",
+     .help = "How the encoder mlp takes the embeddings of its window: side by side, or summed."},
+    {MODEL_ROW("activation", INS_OPT_CHOICE, activation), .def = "tanh", .choices = "tanh relu gelu_tanh gelu_erf silu",
+     .neutral = "tanh", .help = "Function of the layers of the encoder mlp."},
     {0},
 };
 
@@ -107,6 +120,19 @@ static const ins_preset *preset_asked(const ins_node *node) {
     return (const ins_preset *)ins_component_find(&ins_family_preset, text);
 }
 
+/* Options that mean nothing to the encoder are errors. */
+static bool check_encoder(const ins_preset *preset, const ins_node *given, const ins_model_options *options,
+                          ins_arena *arena, ins_diag *diag) {
+    ins_model_options plain;
+    ins_node *values = NULL;
+    ins_error err = {0};
+    int64_t before = diag->n + diag->n_dropped;
+    if (preset && preset_values(preset, arena, &values, &err) != INS_OK) return false;
+    if (!ins_opt_parse(&ins_model_table, values, &plain, arena, NULL, diag)) return false;
+    ins_encoder_check_given(given, options, &plain, diag);
+    return diag->n + diag->n_dropped == before;
+}
+
 /* Preset underneath, `node` on top; without the one dial. */
 bool ins_model_options_layer(const ins_node *node, ins_model_options *out, ins_arena *arena, ins_diag *diag) {
     const ins_pos pos = node ? node->pos : (ins_pos){0};
@@ -130,7 +156,8 @@ bool ins_model_options_layer(const ins_node *node, ins_model_options *out, ins_a
             return false;
         }
     }
-    return ins_opt_parse(&ins_model_table, all, out, arena, NULL, diag);
+    if (!ins_opt_parse(&ins_model_table, all, out, arena, NULL, diag)) return false;
+    return check_encoder(preset, given, out, arena, diag);
 }
 
 bool ins_model_options_parse(const ins_node *node, int64_t vocab, ins_model_options *out, ins_arena *arena,

@@ -61,7 +61,7 @@ ins_status ins_objective_next_token(ins_graph *g, const ins_model *m, const ins_
     ins_model_values values;
     INS_TRY(ins_model_build(m, g, &inputs, &values, err));
     ins_graph_push_scope(g, "loss");
-    const int64_t n = in->n_rows * in->n_cols, width = ins_model_get_options(m)->width;
+    const int64_t n = in->n_rows * in->n_cols, width = ins_model_hidden_size(m);
     ins_value hidden = ins_reshape(g, values.hidden, 2, (const int64_t[]){n, width});
     ins_value targets = ins_reshape(g, in->targets, 1, &n), weights = ins_reshape(g, in->weights, 1, &n);
     ins_value sum =

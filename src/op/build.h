@@ -117,6 +117,10 @@ ins_value ins_lstm(ins_graph *g, ins_value x, ins_value w_ih, ins_value w_hh, in
 ins_value ins_lstm_steps(ins_graph *g, ins_value projected, ins_value w_hh, ins_value positions, ins_value h0,
                          ins_value c0, ins_value *cells);
 
+/* x [B,T,D], positions i32 [B,T] -> [B,T,n D]: each position after the n - 1 before it in its document, zeros where
+ * there is none. */
+ins_value ins_window(ins_graph *g, ins_value x, ins_value positions, int64_t n);
+
 /* stop_gradient(x): identity forward, no gradient. */
 ins_value ins_stop_gradient(ins_graph *g, ins_value x);
 

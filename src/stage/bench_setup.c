@@ -17,6 +17,10 @@ static const ins_bench_shape shapes[] = {
      8, 256, 6 * 32 * 384},
     {"gpt2", 'D', "{preset: gpt2, layers: 4, width: 256, heads: 4, vocab: 4096, max_positions: 256, dropout: 0}", 4096,
      16, 256, 4 * 32 * 256},
+    /* Saved of a layer: gates, cell and output; the window, and each layer before and after its function. */
+    {"lstm", 0, "{preset: lstm, layers: 2, width: 256, vocab: 4096}", 4096, 16, 256, 256 + 2 * 6 * 256},
+    {"mlp", 0, "{preset: mlp, layers: 2, width: 64, hidden: 512, window: 8, vocab: 4096}", 4096, 16, 256,
+     64 + 8 * 64 + 2 * 2 * 512},
 };
 enum { N_SHAPES = sizeof shapes / sizeof shapes[0] };
 

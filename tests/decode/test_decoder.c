@@ -97,6 +97,15 @@ static void test_variants(void **state) {
     check_equals_forward("{parallel: true, positions: none, mlp: relu2, " SIZES "}");
     check_equals_forward("{norm_place: post, positions: sinusoidal, mlp: geglu, final_norm: false, " SIZES "}");
 }
+#define SMALL "vocab: 50, width: 24, max_positions: 96, init_std: 0.9"
+static void test_recurrent(void **state) {
+    (void)state;
+    check_equals_forward("{preset: lstm, layers: 2, hidden: 33, " SMALL "}");
+    check_equals_forward("{preset: lstm, layers: 1, tied: true, forget_bias: 1, " SMALL "}");
+    check_equals_forward("{preset: mlp, window: 5, hidden: 40, " SMALL "}");
+    check_equals_forward("{preset: mlp, window: 1, merge: sum, hidden: 40, layers: 1, " SMALL "}");
+    check_equals_forward("{preset: mlp, window: 45, merge: sum, activation: silu, " SMALL "}");
+}
 static void test_one_layer(void **state) {
     (void)state;
     check_equals_forward("{layers: 1, width: 32, heads: 4, vocab: 50, init_std: 0.3, max_positions: 96}");
@@ -311,9 +320,16 @@ static void test_out_of_memory(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_llama),         cmocka_unit_test(test_gpt2), cmocka_unit_test(test_variants),
-        cmocka_unit_test(test_one_layer),     cmocka_unit_test(test_bf16), cmocka_unit_test(test_rows_are_independent),
-        cmocka_unit_test(test_seed),          cmocka_unit_test(test_ends), cmocka_unit_test(test_bad_input),
+        cmocka_unit_test(test_llama),
+        cmocka_unit_test(test_gpt2),
+        cmocka_unit_test(test_variants),
+        cmocka_unit_test(test_one_layer),
+        cmocka_unit_test(test_recurrent),
+        cmocka_unit_test(test_bf16),
+        cmocka_unit_test(test_rows_are_independent),
+        cmocka_unit_test(test_seed),
+        cmocka_unit_test(test_ends),
+        cmocka_unit_test(test_bad_input),
         cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -148,6 +148,13 @@ static void test_variants(void **state) {
     check_model("{parallel: true, positions: none, mlp: silu, qkv_fused: true, kv_heads: 1, embed_scale: 3, " TINY "}",
                 "clm");
 }
+static void test_recurrent(void **state) {
+    (void)state;
+    check_model("{preset: lstm, width: 5, hidden: 7}", "clm");
+    check_model("{preset: lstm, width: 6, tied: true, layers: 1, dropout: 0.3}", "sft");
+    check_model("{preset: mlp, width: 4, hidden: 9, window: 3}", "clm");
+    check_model("{preset: mlp, width: 4, hidden: 9, window: 9, merge: sum, activation: gelu_tanh, layers: 1}", "clm");
+}
 static void test_dropout(void **state) {
     (void)state;
     check_model("{preset: llama, dropout: 0.3, " TINY "}", "clm");
@@ -156,7 +163,7 @@ static void test_dropout(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gpt2),     cmocka_unit_test(test_llama),   cmocka_unit_test(test_qwen),
-        cmocka_unit_test(test_variants), cmocka_unit_test(test_dropout),
+        cmocka_unit_test(test_variants), cmocka_unit_test(test_dropout), cmocka_unit_test(test_recurrent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

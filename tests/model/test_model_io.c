@@ -67,6 +67,10 @@ static void test_round_trip(void **state) {
     check_round_trip("{preset: llama, layers: 1, width: 32, heads: 4, kv_heads: 2, rope_theta: 5e5}", "llama");
     check_round_trip("{layers: 1, dropout: 0.1, init_std: 0.03}", "llama"); /* our default is a Llama to others */
     check_round_trip("{preset: qwen2, layers: 1}", "qwen2");
+    check_round_trip("{preset: lstm, width: 12, hidden: 20, forget_bias: 1, dropout: 0.2}", "lstm");
+    check_round_trip("{preset: lstm, layers: 3, tied: true}", "lstm");
+    check_round_trip("{preset: mlp, window: 3, merge: sum, activation: gelu_erf}", "mlp_lm");
+    check_round_trip("{preset: mlp, width: 8, hidden: 8, tied: true, embed_scale: 2}", "instar");
     check_round_trip("{preset: qwen3, layers: 1, head_size: 32, heads: 4, width: 64, tied: true}", "qwen3");
     check_round_trip("{preset: llama, layers: 1, qkv_bias: true, out_bias: true, mlp_bias: true}", "llama");
 }

@@ -88,7 +88,7 @@ static void test_presets(void **state) {
         char yaml[96];
         snprintf(yaml, sizeof yaml, "{preset: %s, layers: 1}", ins_family_preset.items[i]->name);
         ins_model *m = model_from(yaml, 10);
-        assert_true(ins_model_params(m)->n > 5);
+        assert_true(ins_model_params(m)->n > 3);
         ins_model_free(m);
     }
     assert_non_null(ins_component_find(&ins_family_preset, "qwen3"));
@@ -112,6 +112,15 @@ static void test_problems(void **state) {
         {"{layers: 2}", "vocabulary", 0},
         {"{vocab: 9}", "smaller than the tokenizer's 10", 10},
         {"{mlp: swigly}", "swiglu", 10},
+        {"{preset: lstm, heads: 4}", "heads means nothing to a model whose encoder is lstm", 10},
+        {"{preset: lstm, heads: 4}", "these mean something: layers width", 10},
+        {"{preset: lstm, window: 4}", "window means nothing", 10},
+        {"{preset: lstm, tied: true, width: 8, hidden: 16}", "cannot be the embedding: width 8, hidden 16", 10},
+        {"{preset: mlp, forget_bias: 1}", "forget_bias means nothing to a model whose encoder is mlp", 10},
+        {"{preset: mlp, mlp: relu}", "mlp means nothing", 10},
+        {"{preset: mlp, layers: 0}", "layers", 10},
+        {"{preset: gpt2, hidden: 7}", "encoder is a transformer (leave it out, or choose", 10},
+        {"{preset: lstm}", "vocabulary", 0},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (!strstr(problems_of(table[i].yaml, table[i].vocab, text), table[i].says))

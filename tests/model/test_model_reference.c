@@ -198,6 +198,14 @@ static void test_qwen3_logits(void **state) {
     (void)state;
     check_logits("qwen3");
 }
+static void test_lstm_logits(void **state) {
+    (void)state;
+    check_logits("lstm");
+}
+static void test_mlp_logits(void **state) {
+    (void)state;
+    check_logits("mlp");
+}
 static void test_gpt2_training(void **state) {
     (void)state;
     check_training("gpt2");
@@ -214,6 +222,14 @@ static void test_qwen3_training(void **state) {
     (void)state;
     check_training("qwen3");
 }
+static void test_lstm_training(void **state) {
+    (void)state;
+    check_training("lstm");
+}
+static void test_mlp_training(void **state) {
+    (void)state;
+    check_training("mlp");
+}
 
 int main(void) {
     const struct CMUnitTest tests[] = {
@@ -221,6 +237,8 @@ int main(void) {
         cmocka_unit_test(test_qwen2_logits),   cmocka_unit_test(test_qwen3_logits),
         cmocka_unit_test(test_gpt2_training),  cmocka_unit_test(test_llama_training),
         cmocka_unit_test(test_qwen2_training), cmocka_unit_test(test_qwen3_training),
+        cmocka_unit_test(test_lstm_logits),    cmocka_unit_test(test_mlp_logits),
+        cmocka_unit_test(test_lstm_training),  cmocka_unit_test(test_mlp_training),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
