@@ -49,7 +49,7 @@ ins_status ins_attention_backward(const ins_attention_args *args, ins_pool *pool
     const ins_attention_impl *impl = attention_pick(args->dtype);
     if (!impl) return ins_impl_none("attention", args->dtype, err);
     if (args->batch <= 0) return INS_OK;
-    if (args->n_q > 0 && (!args->scratch || !args->lse))
+    if (args->n_q > 0 && (!args->lse || (args->n_k > 0 && !args->scratch)))
         return INS_FAIL(err, INS_BUG, "attention backward without scratch or lse");
     impl->backward(args, pool);
     return INS_OK;

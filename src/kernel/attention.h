@@ -30,7 +30,7 @@ typedef struct ins_attention_args {
     /* backward only */
     const void *d_o; /* [B,Tq,H*hd] */
     int64_t ld_do;
-    void *d_q, *d_k, *d_v;       /* overwritten; may be columns of one fused tensor */
+    void *d_q, *d_k, *d_v;       /* overwritten; may be columns of one tensor; d_k, d_v NULL = not wanted */
     int64_t ld_dq, ld_dk, ld_dv; /* batch strides are Tq * ld_dq, Tk * ld_dk, Tk * ld_dv */
     void *scratch;               /* ins_attention_backward_scratch bytes */
 } ins_attention_args;

@@ -81,10 +81,19 @@ static ins_value head_norm(const ins_blocks *b, int64_t layer, const char *part,
     return ins_reshape(g, heads, 3, type.dims);
 }
 
-static ins_value rotate(const ins_blocks *b, ins_value x) {
+/* n_heads: that rotate, the first ones; 0 = all. */
+static ins_value rotate(const ins_blocks *b, ins_value x, int64_t n_heads) {
     const ins_model_options *o = &b->model->options;
     int rotary = (int)(o->rotary_share * (double)o->head_size);
-    return ins_rope(b->graph, x, b->positions, (int)o->head_size, rotary, o->rope_theta, o->rope_interleaved);
+    if (o->positions != INS_POS_ROPE) return x;
+    return ins_rope_first(b->graph, x, b->positions, (int)n_heads, (int)o->head_size, rotary, o->rope_theta,
+                          o->rope_interleaved);
+}
+
+/* What the projections of the attention read. */
+static ins_value attention_input(const ins_blocks *b, int64_t layer, ins_value h) {
+    if (b->model->options.norm_place == INS_PLACE_POST) return h;
+    return layer_norm(b, layer, "norm1", h, ins_graph_compute(b->graph));
 }
 
 void ins_blocks_qkv(const ins_blocks *b, int64_t layer, ins_value h, ins_value qkv[3]) {
@@ -92,7 +101,7 @@ void ins_blocks_qkv(const ins_blocks *b, int64_t layer, ins_value h, ins_value q
     ins_graph *g = b->graph;
     ins_dtype compute = ins_graph_compute(g);
     int64_t n_q = o->heads * o->head_size, n_kv = o->kv_heads * o->head_size;
-    ins_value x = o->norm_place == INS_PLACE_POST ? h : layer_norm(b, layer, "norm1", h, compute);
+    ins_value x = attention_input(b, layer, h);
     if (o->qkv_fused) {
         ins_value all = linear(b, layer, "attn.qkv", x, compute);
         qkv[0] = ins_slice(g, all, 2, 0, n_q);
@@ -107,16 +116,27 @@ void ins_blocks_qkv(const ins_blocks *b, int64_t layer, ins_value h, ins_value q
         qkv[0] = head_norm(b, layer, "attn.q_norm", qkv[0]);
         qkv[1] = head_norm(b, layer, "attn.k_norm", qkv[1]);
     }
-    if (o->positions == INS_POS_ROPE) {
-        qkv[0] = rotate(b, qkv[0]);
-        qkv[1] = rotate(b, qkv[1]);
-    }
+    qkv[0] = rotate(b, qkv[0], 0);
+    qkv[1] = rotate(b, qkv[1], 0);
 }
 
 ins_value ins_blocks_attend(const ins_blocks *b, const ins_value qkv[3], ins_value lo, ins_value hi) {
     const ins_model_options *o = &b->model->options;
     return ins_attention(b->graph, qkv[0], qkv[1], qkv[2], lo, hi, (int)o->heads, (int)o->kv_heads,
                          1 / sqrt((double)o->head_size));
+}
+
+/* Attention over the same rows' own keys. Of one fused matrix the product stays whole. */
+static ins_value attend_own(const ins_blocks *b, int64_t layer, ins_value h, ins_value lo, ins_value hi) {
+    const ins_model_options *o = &b->model->options;
+    if (!o->qkv_fused || o->qk_norm) {
+        ins_value qkv[3];
+        ins_blocks_qkv(b, layer, h, qkv);
+        return ins_blocks_attend(b, qkv, lo, hi);
+    }
+    ins_value x = attention_input(b, layer, h);
+    ins_value all = rotate(b, linear(b, layer, "attn.qkv", x, ins_graph_compute(b->graph)), o->heads + o->kv_heads);
+    return ins_attention_packed(b->graph, all, lo, hi, (int)o->heads, (int)o->kv_heads, 1 / sqrt((double)o->head_size));
 }
 
 static ins_unary mlp_act(int mlp) {
@@ -213,9 +233,7 @@ ins_value ins_blocks_all(const ins_blocks *b, ins_value ids, ins_value lo, ins_v
         char scope[32];
         snprintf(scope, sizeof scope, "layers.%lld", (long long)layer);
         ins_graph_push_scope(g, scope);
-        ins_value qkv[3];
-        ins_blocks_qkv(b, layer, h, qkv);
-        h = ins_blocks_finish(b, layer, h, ins_blocks_attend(b, qkv, lo, hi));
+        h = ins_blocks_finish(b, layer, h, attend_own(b, layer, h, lo, hi));
         ins_graph_pop_scope(g);
     }
     ins_graph_push_scope(g, "final");

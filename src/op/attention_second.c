@@ -101,32 +101,53 @@ static void differentiate(const second *s, heads *h) {
     h->out_k = plus(g, h->out_k, product(s, s->scale, c_scores, h->q, true, false));
 }
 
+/* Columns of the part `which` (q, k, v) of a packed value; the value itself when it is not packed. */
+static ins_value part(const second *s, bool packed, ins_value v, int which) {
+    if (!packed || v == INS_NO_VALUE) return v;
+    int64_t n_q = s->heads * s->head_dim, n_kv = s->kv_heads * s->head_dim;
+    return ins_slice(s->g, v, 2, which == ATTN_Q ? 0 : n_q + (which - ATTN_K) * n_kv, which == ATTN_Q ? n_q : n_kv);
+}
+
+/* Gradients of q, k and v back to the inputs of the op. */
+static void give_inputs(const second *s, const heads *h, bool packed, const ins_op_grad *a) {
+    ins_graph *g = s->g;
+    ins_dtype dtype = a->sig->in[ATTN_Q]->dtype;
+    ins_value d[3] = {from_heads(s, h->out_q, s->n_q, s->heads), from_heads(s, h->out_k, s->n_k, s->kv_heads),
+                      from_heads(s, h->out_v, s->n_k, s->kv_heads)};
+    if (packed && a->need[ATTN_Q]) {
+        if (d[2] == INS_NO_VALUE) d[2] = ins_fill(g, *ins_graph_type(g, d[1]), 0);
+        a->d_in[ATTN_Q] = ins_cast(g, ins_concat(g, d, 3, 2), dtype);
+    }
+    for (int i = 0; i < 3 && !packed; i++)
+        if (a->need[i] && d[i] != INS_NO_VALUE) a->d_in[i] = ins_cast(g, d[i], dtype);
+    if (a->need[ATTN_D_O]) a->d_in[ATTN_D_O] = ins_cast(g, from_heads(s, h->out_d_o, s->n_q, s->heads), dtype);
+}
+
 ins_status ins_attention_grad_grad(ins_graph *g, const ins_op_grad *a, ins_error *err) {
     (void)err;
     const ins_attention_attr attr = *(const ins_attention_attr *)a->sig->attr;
-    const ins_type q = *a->sig->in[ATTN_Q], k = *a->sig->in[ATTN_K];
+    const ins_attention_args args = ins_attention_base(a->sig, NULL);
+    const bool packed = attr.packed != 0;
     const second s = {.g = g,
-                      .batch = q.dims[0],
+                      .batch = args.batch,
                       .heads = attr.n_heads,
                       .kv_heads = attr.n_kv_heads,
-                      .n_q = q.dims[1],
-                      .n_k = k.dims[1],
-                      .head_dim = q.dims[2] / attr.n_heads,
+                      .n_q = args.n_q,
+                      .n_k = args.n_k,
+                      .head_dim = args.head_dim,
                       .scale = attr.scale,
-                      .acc = ins_op_acc(q.dtype)};
-    heads h = {.q = to_heads(&s, a->in[ATTN_Q], s.n_q, s.heads),
-               .k = to_heads(&s, a->in[ATTN_K], s.n_k, s.kv_heads),
-               .v = to_heads(&s, a->in[ATTN_V], s.n_k, s.kv_heads),
-               .d_o = to_heads(&s, a->in[ATTN_D_O], s.n_q, s.heads),
-               .c_q = to_heads(&s, a->d_out[0], s.n_q, s.heads),
-               .c_k = to_heads(&s, a->d_out[1], s.n_k, s.kv_heads),
-               .c_v = to_heads(&s, a->d_out[2], s.n_k, s.kv_heads)};
+                      .acc = ins_op_acc(args.dtype)};
+    heads h = {.d_o = to_heads(&s, a->in[ATTN_D_O], s.n_q, s.heads)};
+    ins_value in[3], d_out[3];
+    for (int i = 0; i < 3; i++) {
+        in[i] = part(&s, packed, a->in[i], i);
+        d_out[i] = packed ? part(&s, true, a->d_out[0], i) : a->d_out[i];
+    }
+    h.q = to_heads(&s, in[ATTN_Q], s.n_q, s.heads), h.c_q = to_heads(&s, d_out[0], s.n_q, s.heads);
+    h.k = to_heads(&s, in[ATTN_K], s.n_k, s.kv_heads), h.c_k = to_heads(&s, d_out[1], s.n_k, s.kv_heads);
+    h.v = to_heads(&s, in[ATTN_V], s.n_k, s.kv_heads), h.c_v = to_heads(&s, d_out[2], s.n_k, s.kv_heads);
     first_gradient(&s, &h, ins_emit_interval_mask(g, a->in[ATTN_LO], a->in[ATTN_HI], s.n_k, s.acc));
     differentiate(&s, &h);
-    if (a->need[ATTN_Q]) a->d_in[ATTN_Q] = ins_cast(g, from_heads(&s, h.out_q, s.n_q, s.heads), q.dtype);
-    if (a->need[ATTN_K]) a->d_in[ATTN_K] = ins_cast(g, from_heads(&s, h.out_k, s.n_k, s.kv_heads), k.dtype);
-    if (a->need[ATTN_V] && h.out_v != INS_NO_VALUE)
-        a->d_in[ATTN_V] = ins_cast(g, from_heads(&s, h.out_v, s.n_k, s.kv_heads), k.dtype);
-    if (a->need[ATTN_D_O]) a->d_in[ATTN_D_O] = ins_cast(g, from_heads(&s, h.out_d_o, s.n_q, s.heads), q.dtype);
+    give_inputs(&s, &h, packed, a);
     return INS_OK;
 }

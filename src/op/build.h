@@ -54,9 +54,15 @@ ins_value ins_matmul(ins_graph *g, ins_value x, ins_value y, bool trans_x, bool 
 /* -- attention. q [B,T,H*K], k v [B,S,Hkv*K]; lo hi i32 [B,T]: query t sees keys lo <= j < hi. Returns [B,T,H*K]. -- */
 ins_value ins_attention(ins_graph *g, ins_value q, ins_value k, ins_value v, ins_value lo, ins_value hi, int n_heads,
                         int n_kv_heads, double scale);
+/* Self-attention of one value: q, k and v are the columns of qkv [B,T,(H+2Hkv)*K], in this order; no copies. */
+ins_value ins_attention_packed(ins_graph *g, ins_value qkv, ins_value lo, ins_value hi, int n_heads, int n_kv_heads,
+                               double scale);
 /* x [.., H*K], positions i32 [rows of x]; rotates the first rotary_dim of each head. interleaved: GPT-J style. */
 ins_value ins_rope(ins_graph *g, ins_value x, ins_value positions, int head_size, int rotary_dim, double theta,
                    bool interleaved);
+/* Same for the first n_heads heads of x only: the queries and keys of a packed qkv. */
+ins_value ins_rope_first(ins_graph *g, ins_value x, ins_value positions, int n_heads, int head_size, int rotary_dim,
+                         double theta, bool interleaved);
 
 /* Same with a table of n_freq = rotary_dim/2 inverse frequencies (scaled variants), and a factor on cosine and sine (0
  * = 1). The table is copied. */

@@ -11,10 +11,15 @@ enum { ATTN_Q, ATTN_K, ATTN_V, ATTN_LO, ATTN_HI, ATTN_O, ATTN_LSE, ATTN_D_O };
 typedef struct ins_attention_attr {
     int64_t n_heads, n_kv_heads;
     double scale;
+    /* q, k and v are one value: the columns of [B, T, (H + 2 Hkv) K], in this order. It is given three times, and the
+     * gradient op gives its gradient as d_q; d_k and d_v are not made. */
+    int64_t packed;
 } ins_attention_attr;
 
 /* q k v lo hi against the attribute and each other. */
 ins_status ins_attention_check(const ins_op_sig *sig, ins_error *err);
+/* Type of o: [B, T, H*K]. */
+ins_type ins_attention_out(const ins_op_sig *sig);
 /* Type of lse: [B, H, T] in acc. */
 ins_type ins_attention_lse(const ins_op_sig *sig);
 /* Sizes, strides and the five inputs (call may be NULL: sizes only). */

@@ -3,10 +3,10 @@
 
 static ins_status attention_grad_infer(ins_op_sig *sig, ins_error *err) {
     INS_TRY(ins_attention_check(sig, err));
-    ins_type lse = ins_attention_lse(sig);
-    INS_TRY(ins_op_check_equal(sig, ATTN_O, ATTN_Q, err));
+    ins_type lse = ins_attention_lse(sig), out = ins_attention_out(sig);
+    INS_TRY(ins_op_check_type(sig, ATTN_O, &out, err));
     INS_TRY(ins_op_check_type(sig, ATTN_LSE, &lse, err));
-    INS_TRY(ins_op_check_equal(sig, ATTN_D_O, ATTN_Q, err));
+    INS_TRY(ins_op_check_type(sig, ATTN_D_O, &out, err));
     sig->out[0] = *sig->in[ATTN_Q];
     sig->out[1] = sig->out[2] = *sig->in[ATTN_K];
     return INS_OK;
@@ -25,6 +25,10 @@ static ins_status attention_grad_run(const ins_op_call *call, ins_error *err) {
     args.d_q = call->out[0];
     args.d_k = call->out[1];
     args.d_v = call->out[2];
+    if (((const ins_attention_attr *)call->sig->attr)->packed) { /* the places of k and v in d_q */
+        args.d_k = (char *)args.d_q + ((const char *)args.k - (const char *)args.q);
+        args.d_v = (char *)args.d_q + ((const char *)args.v - (const char *)args.q);
+    }
     args.scratch = call->scratch;
     return ins_attention_backward(&args, call->pool, err);
 }
@@ -39,14 +43,14 @@ static const ins_op_sample attention_grad_samples[] = {
      .n_in = 8,
      .in = {INS_F32(3, 2, 6, 8), INS_F32(3, 2, 6, 8), INS_F32(3, 2, 6, 8), INS_I32(2, 2, 6), INS_I32(2, 2, 6),
             INS_F32(3, 2, 6, 8), INS_F32(3, 2, 2, 6), INS_F32(3, 2, 6, 8)},
-     .attr = &(const ins_attention_attr){2, 2, 0.5},
+     .attr = &(const ins_attention_attr){2, 2, 0.5, 0},
      .fill = ins_attention_fill,
      .keep_real = 1u << ATTN_LSE},
     {0},
 };
 
 const ins_op ins_op_attention_grad = {
-    .head = {.family = "op", .name = "attention_grad", .summary = "Gradient of fused attention.", .version = 1},
+    .head = {.family = "op", .name = "attention_grad", .summary = "Gradient of fused attention.", .version = 2},
     .n_in_min = 8,
     .n_in = 8,
     .n_out = 3,

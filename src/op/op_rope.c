@@ -3,6 +3,7 @@
  */
 #include <string.h>
 
+#include "kernel/elementwise.h"
 #include "kernel/rope.h"
 #include "op/op_common.h"
 #include "op/op_emit.h"
@@ -11,6 +12,7 @@ enum { X, POSITIONS };
 
 typedef struct rope_attr {
     int64_t head_size, rotary_dim;
+    int64_t n_heads; /* that rotate, the first ones; 0 = all */
     int32_t interleaved, inverse;
     double theta;
     double scale;   /* of the cosine and sine; 0 = 1 */
@@ -26,6 +28,9 @@ static ins_status rope_infer(ins_op_sig *sig, ins_error *err) {
     if (x->n_dims < 1 || attr->head_size < 1 || ins_type_cols(x) % attr->head_size != 0)
         return INS_FAIL(err, INS_USAGE, "rope: the columns of x %s are not whole heads of size %lld",
                         ins_type_format(x, type), (long long)attr->head_size);
+    if (attr->n_heads < 0 || attr->n_heads > ins_type_cols(x) / attr->head_size)
+        return INS_FAIL(err, INS_USAGE, "rope: x %s has no %lld heads of size %lld", ins_type_format(x, type),
+                        (long long)attr->n_heads, (long long)attr->head_size);
     if (attr->rotary_dim < 0 || attr->rotary_dim > attr->head_size || attr->rotary_dim % 2 != 0)
         return INS_FAIL(err, INS_USAGE,
                         "rope: %lld rotating channels; an even number up to the head size %lld is needed",
@@ -44,10 +49,20 @@ static ins_status rope_infer(ins_op_sig *sig, ins_error *err) {
 static ins_status rope_run(const ins_op_call *call, ins_error *err) {
     const rope_attr *attr = call->sig->attr;
     const ins_type *x = call->sig->in[X];
-    int64_t cols = ins_type_cols(x);
+    int64_t cols = ins_type_cols(x), n_heads = attr->n_heads ? attr->n_heads : cols / attr->head_size;
+    int64_t turned = n_heads * attr->head_size;
+    size_t size = ins_dtype_size(x->dtype);
+    ins_strided_args rest = {.dtype = x->dtype,
+                             .n_dims = 2,
+                             .dims = {ins_type_rows(x), cols - turned},
+                             .src = (const char *)call->in[X] + (size_t)turned * size,
+                             .stride_src = {cols, 1},
+                             .dst = (char *)call->out[0] + (size_t)turned * size,
+                             .stride_dst = {cols, 1}};
+    if (turned < cols && call->out[0] != call->in[X]) INS_TRY(ins_strided_copy(&rest, call->pool, err));
     ins_rope_args args = {.dtype = x->dtype,
                           .rows = ins_type_rows(x),
-                          .n_heads = cols / attr->head_size,
+                          .n_heads = n_heads,
                           .head_dim = attr->head_size,
                           .rotary_dim = attr->rotary_dim,
                           .interleaved = attr->interleaved != 0,
@@ -74,9 +89,15 @@ static ins_status rope_grad(ins_graph *g, const ins_op_grad *a, ins_error *err) 
 
 ins_value ins_rope(ins_graph *g, ins_value x, ins_value positions, int head_size, int rotary_dim, double theta,
                    bool interleaved) {
+    return ins_rope_first(g, x, positions, 0, head_size, rotary_dim, theta, interleaved);
+}
+
+ins_value ins_rope_first(ins_graph *g, ins_value x, ins_value positions, int n_heads, int head_size, int rotary_dim,
+                         double theta, bool interleaved) {
     if (rotary_dim == 0) return x;
     rope_attr attr;
     memset(&attr, 0, sizeof attr);
+    attr.n_heads = n_heads;
     attr.head_size = head_size;
     attr.rotary_dim = rotary_dim;
     attr.interleaved = interleaved;
@@ -120,6 +141,11 @@ static const ins_op_sample rope_samples[] = {
      .n_in = 2,
      .in = {INS_F32(2, 5, 12), INS_I32(1, 5)},
      .attr = &(const rope_attr){.head_size = 6, .rotary_dim = 4, .theta = 100, .interleaved = 1},
+     .fill = fill_positions},
+    {.name = "the first heads",
+     .n_in = 2,
+     .in = {INS_F32(3, 2, 3, 16), INS_I32(2, 2, 3)},
+     .attr = &(const rope_attr){.head_size = 4, .rotary_dim = 4, .theta = 100, .n_heads = 3},
      .fill = fill_positions},
     {.name = "table",
      .n_in = 2,

@@ -198,6 +198,13 @@ INS_INLINE void att_product_segments(const float *mat_a, const float *mat_b, int
 
 /* ---- moves ---- */
 
+/* Copies of a few hundred bytes, for which a call of memcpy would cost as much again. */
+INS_INLINE void att_copy(const void *src, int64_t bytes, float *dst) {
+    int64_t at = 0, vector = 4 * VL;
+    for (; at + vector <= bytes; at += vector) vf_store(dst + at / 4, vf_load((const float *)src + at / 4));
+    if (at < bytes) memcpy(dst + at / 4, (const char *)src + at, (size_t)(bytes - at));
+}
+
 /* n rows of `cols` values as units, [rows][ATT_PITCH], of which cols_padded values and rows_padded rows get defined,
  * with zeros beyond the source. */
 static inline void att_pack_rows(ins_dtype dtype, const void *src, int64_t at, int64_t src_ld, int64_t n, int64_t cols,
@@ -206,9 +213,12 @@ static inline void att_pack_rows(ins_dtype dtype, const void *src, int64_t at, i
 #ifdef INS_CPU_BF16_DOT
         (void)dtype;
         if (cols < cols_padded) memset(dst + cols / 2, 0, (size_t)(cols_padded / 2 - cols / 2) * 4);
-        memcpy(dst, (const uint16_t *)src + at + r * src_ld, (size_t)cols * 2);
+        att_copy((const uint16_t *)src + at + r * src_ld, cols * 2, dst);
 #else
-        cpu_load(dtype, src, at + r * src_ld, cols, dst);
+        if (dtype == INS_DTYPE_F32)
+            att_copy((const float *)src + at + r * src_ld, cols * 4, dst);
+        else
+            cpu_load(dtype, src, at + r * src_ld, cols, dst);
         for (int64_t c = cols; c < cols_padded; c++) dst[c] = 0;
 #endif
     }

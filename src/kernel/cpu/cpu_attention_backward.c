@@ -210,6 +210,7 @@ static void back_store_keys(const ins_attention_args *args, int64_t item, float 
     for (int which = 0; which < 2; which++) {
         void *dst = which == 0 ? args->d_k : args->d_v;
         int64_t ld = which == 0 ? args->ld_dk : args->ld_dv;
+        if (!dst) continue;
         float factor = which == 0 ? (float)args->scale : 1.0f, *from = scratch + which * slot / 2;
         for (int64_t j = begin; j < end; j++) {
             float *row = from + j * cols;

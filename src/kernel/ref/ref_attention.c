@@ -77,14 +77,14 @@ static void attention_backward_row(const attention_row *r) {
     for (int64_t c = 0; c < hd; c++) d_q[c] = 0;
     for (int64_t j = r->keys.begin; j < r->keys.end; j++) {
         const ins_real *k = attention_key(r, j), *v = attention_value(r, j);
-        ins_real *d_k = (ins_real *)args->d_k + ins_attention_k_at(args, args->ld_dk, 0, r->batch, r->kv_head, j);
-        ins_real *d_v = (ins_real *)args->d_v + ins_attention_k_at(args, args->ld_dv, 0, r->batch, r->kv_head, j);
+        int64_t at_k = ins_attention_k_at(args, args->ld_dk, 0, r->batch, r->kv_head, j);
+        int64_t at_v = ins_attention_k_at(args, args->ld_dv, 0, r->batch, r->kv_head, j);
         ins_real p = exp(scale * attention_dot(q, k, hd) - lse);
         ins_real d_score = p * (attention_dot(d_o, v, hd) - delta) * scale;
         for (int64_t c = 0; c < hd; c++) {
-            d_v[c] += p * d_o[c];
             d_q[c] += d_score * k[c];
-            d_k[c] += d_score * q[c];
+            if (args->d_v) ((ins_real *)args->d_v)[at_v + c] += p * d_o[c];
+            if (args->d_k) ((ins_real *)args->d_k)[at_k + c] += d_score * q[c];
         }
     }
 }
@@ -94,8 +94,8 @@ static void attention_backward(const ins_attention_args *args, ins_pool *pool) {
     int64_t cols = args->n_kv_heads * args->head_dim;
     for (int64_t j = 0; j < args->batch * args->n_k; j++)
         for (int64_t c = 0; c < cols; c++) {
-            ((ins_real *)args->d_k)[j * args->ld_dk + c] = 0;
-            ((ins_real *)args->d_v)[j * args->ld_dv + c] = 0;
+            if (args->d_k) ((ins_real *)args->d_k)[j * args->ld_dk + c] = 0;
+            if (args->d_v) ((ins_real *)args->d_v)[j * args->ld_dv + c] = 0;
         }
     for (int64_t b = 0; b < args->batch; b++)
         for (int64_t h = 0; h < args->n_heads; h++)
