@@ -171,6 +171,7 @@ static ins_status build(ins_plan *plan, const ins_plan_options *options, ins_err
     if (plan->fuse) INS_TRY(ins_plan_fuse_sums(plan, err));
     if (plan->recompute == INS_RECOMPUTE_CHEAP) INS_TRY(ins_plan_recompute_cheap(plan, err));
     if (plan->recompute == INS_RECOMPUTE_LAYERS) INS_TRY(ins_plan_recompute_layers(plan, err));
+    if (plan->fuse) INS_TRY(ins_plan_fuse_echoes(plan, err));
     INS_TRY(ins_plan_assign(plan, err));
     INS_TRY(ins_plan_place(plan, err));
     count_flops(plan);

@@ -69,6 +69,7 @@ ins_status ins_plan_order(ins_plan *plan, ins_error *err);                      
 ins_status ins_plan_fuse_sums(ins_plan *plan, ins_error *err);                                /* planner_sums.c */
 ins_status ins_plan_recompute_cheap(ins_plan *plan, ins_error *err);  /* planner_recompute.c, when asked */
 ins_status ins_plan_recompute_layers(ins_plan *plan, ins_error *err); /* planner_layers.c, when asked */
+ins_status ins_plan_fuse_echoes(ins_plan *plan, ins_error *err);      /* planner_echo.c */
 ins_status ins_plan_assign(ins_plan *plan, ins_error *err);           /* planner_assign.c */
 ins_status ins_plan_place(ins_plan *plan, ins_error *err);            /* planner_place.c */
 

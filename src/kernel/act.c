@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "kernel/act_impl.h"
+#include "kernel/elementwise.h"
 
 const ins_impl_head *const ins_act_impls[] = {INS_CPU_LIST(ins_cpu_act), &ins_ref_act_f32.head, &ins_ref_act_f64.head,
                                               NULL};
@@ -39,11 +40,28 @@ ins_status ins_act_forward(const ins_act_args *args, ins_pool *pool, ins_error *
     return INS_OK;
 }
 
+static ins_column_sum_args act_sum(const ins_act_args *args) {
+    return (ins_column_sum_args){.dtype = args->dtype,
+                                 .rows = args->cols > 0 ? args->n / args->cols : 0,
+                                 .cols = args->cols,
+                                 .x = args->d_x,
+                                 .ldx = args->cols,
+                                 .out = args->sum,
+                                 .scratch = args->scratch};
+}
+
+size_t ins_act_backward_scratch(const ins_act_args *args) {
+    ins_column_sum_args sum = act_sum(args);
+    return ins_column_sum_scratch(&sum);
+}
+
 ins_status ins_act_backward(const ins_act_args *args, ins_pool *pool, ins_error *err) {
     const ins_act_impl *impl;
     INS_TRY(act_pick(args->act, args->dtype, &impl, err));
     if (args->n > 0) impl->backward(args, pool);
-    return INS_OK;
+    if (!args->sum || (impl->sums && args->n > 0)) return INS_OK;
+    ins_column_sum_args sum = act_sum(args);
+    return ins_column_sum(&sum, pool, err);
 }
 
 ins_status ins_gated_forward(const ins_gated_args *args, ins_pool *pool, ins_error *err) {

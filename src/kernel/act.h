@@ -48,9 +48,14 @@ typedef struct ins_act_args {
     const void *d_y;
     void *d_x;       /* backward: d_x (+)= act'(x) d_y; may be d_y */
     bool accumulate; /* backward only */
+    /* backward, optional: column sums of d_x as stored, in acc, in the order of ins_column_sum; n = rows * cols */
+    void *sum; /* [cols] or NULL */
+    int64_t cols;
+    void *scratch; /* ins_act_backward_scratch bytes where sum is wanted */
 } ins_act_args;
 
 ins_status ins_act_forward(const ins_act_args *args, ins_pool *pool, ins_error *err);
+size_t ins_act_backward_scratch(const ins_act_args *args);
 ins_status ins_act_backward(const ins_act_args *args, ins_pool *pool, ins_error *err);
 
 /* y = act(gate) * up. gate and up may be the halves of one [rows, 2*cols] tensor (ld = 2*cols). */

@@ -7,6 +7,7 @@
 
 typedef struct ins_act_impl {
     ins_impl_head head;
+    bool sums; /* backward makes the column sums itself */
     void (*forward)(const ins_act_args *args, ins_pool *pool);
     void (*backward)(const ins_act_args *args, ins_pool *pool);
     void (*gated_forward)(const ins_gated_args *args, ins_pool *pool);

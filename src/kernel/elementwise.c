@@ -101,8 +101,9 @@ ins_status ins_bias_add(const ins_bias_args *args, ins_pool *pool, ins_error *er
 }
 
 size_t ins_column_sum_scratch(const ins_column_sum_args *args) {
-    (void)args;
-    return 0;
+    if (args->rows <= 0) return 0;
+    size_t chunks = (size_t)ins_ceil_div(args->rows, ins_sum_chunk_rows(args->rows));
+    return chunks * (size_t)args->cols * ins_acc_size(args->dtype);
 }
 
 ins_status ins_column_sum(const ins_column_sum_args *args, ins_pool *pool, ins_error *err) {

@@ -78,7 +78,7 @@ typedef struct ins_column_sum_args {
     int64_t ldx;
     void *out;
     bool accumulate;
-    void *scratch; /* ins_column_sum_scratch bytes */
+    void *scratch; /* ins_column_sum_scratch bytes, or NULL: slower, the same bits */
 } ins_column_sum_args;
 size_t ins_column_sum_scratch(const ins_column_sum_args *args);
 ins_status ins_column_sum(const ins_column_sum_args *args, ins_pool *pool, ins_error *err);

@@ -59,6 +59,12 @@ static inline void ins_split(int64_t n, int64_t n_tasks, int64_t unit, int64_t t
     *end = ins_min_i64(n, units * (task + 1) / n_tasks * unit);
 }
 
+/* Column sums go down the rows in chunks of this many, then chunk by chunk: at most 32 chunks. All kernels that make
+ * column sums keep to this order, so that it does not matter which of them makes one. */
+static inline int64_t ins_sum_chunk_rows(int64_t rows) {
+    return ins_max_i64(8, ins_ceil_div(rows, 32));
+}
+
 /* Bytes of one element of the accumulation type. */
 static inline size_t ins_acc_size(ins_dtype dtype) {
     return dtype == INS_DTYPE_F64 ? 8 : 4;

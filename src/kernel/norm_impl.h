@@ -11,10 +11,8 @@ typedef struct ins_norm_impl {
     void (*backward)(const ins_norm_args *args, ins_pool *pool);
 } ins_norm_impl;
 
-/* Rows are reduced to d_weight and d_bias in chunks of this many rows, then chunk by chunk: at most 32 chunks. */
-static inline int64_t ins_norm_chunk_rows(int64_t rows) {
-    return ins_max_i64(8, ins_ceil_div(rows, 32));
-}
+/* Partial sums of a chunk of rows: weight, bias, d_x. */
+enum { INS_NORM_PART_WEIGHT, INS_NORM_PART_BIAS, INS_NORM_PART_SUM, INS_NORM_PARTS };
 
 INS_CPU_DECLARE(ins_norm_impl, ins_cpu_norm);
 extern const ins_norm_impl ins_ref_norm_f32, ins_ref_norm_f64;

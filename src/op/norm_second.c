@@ -56,7 +56,9 @@ static ins_value into_x(const second *s, ins_value to_xhat, ins_value to_r, int6
     return ins_add(g, through_xhat, ins_mul(g, slope, to_r));
 }
 
-ins_status ins_norm_grad_grad(ins_graph *g, const ins_op_grad *a, bool centre, int weight_in, int acc_in) {
+ins_status ins_norm_grad_grad(ins_graph *g, const ins_op_grad *a, int centre, ins_error *err) {
+    (void)err;
+    int weight_in = INS_NORM_WEIGHT(centre), acc_in = INS_NORM_ACC(centre);
     const ins_norm_grad_attr attr = *(const ins_norm_grad_attr *)a->sig->attr;
     const ins_type type = *a->sig->in[INS_NORM_X];
     ins_dtype acc = ins_op_acc(type.dtype);
@@ -66,8 +68,8 @@ ins_status ins_norm_grad_grad(ins_graph *g, const ins_op_grad *a, bool centre, i
     bool need_weight = n_in > weight_in && a->need[weight_in];
     if (n_in > weight_in && a->in[weight_in] != INS_NO_VALUE)
         weight = ins_add_scalar(g, a->in[weight_in], attr.weight_offset);
-    ins_value c = a->d_out[0], e = a->d_out[1], f = a->sig->n_out > 2 ? a->d_out[2] : INS_NO_VALUE;
-    second s = {.g = g, .centre = centre};
+    ins_value c = a->d_out[0], e = a->d_out[1], f = centre ? a->d_out[2] : INS_NO_VALUE;
+    second s = {.g = g, .centre = centre != 0};
     statistics(&s, x, attr.eps);
     ins_value to_gy = INS_NO_VALUE, to_xhat = INS_NO_VALUE, to_r = INS_NO_VALUE;
     if (c != INS_NO_VALUE) {

@@ -58,7 +58,7 @@ static const ins_op_sample column_sum_samples[] = {
 };
 
 const ins_op ins_op_column_sum = {
-    .head = {.family = "op", .name = "column_sum", .summary = "Sum over all dimensions but the last.", .version = 1},
+    .head = {.family = "op", .name = "column_sum", .summary = "Sum over all dimensions but the last.", .version = 2},
     .n_in_min = 1,
     .n_in = 2,
     .n_out = 1,

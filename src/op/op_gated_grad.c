@@ -78,7 +78,7 @@ static const ins_op_sample gated_grad_samples[] = {
 };
 
 const ins_op ins_op_gated_grad = {
-    .head = {.family = "op", .name = "gated_grad", .summary = "Gradient of a gated product.", .version = 1},
+    .head = {.family = "op", .name = "gated_grad", .summary = "Gradient of a gated product.", .version = 2},
     .n_in_min = 3,
     .n_in = 3,
     .n_out = 2,

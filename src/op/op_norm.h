@@ -1,4 +1,11 @@
-/* What layernorm, rmsnorm and their gradients share. Statistics, weight and bias are in acc (f32 for bf16 x). */
+/* What layernorm, rmsnorm and their gradients are: one norm, with or without centring. Statistics, weight and bias are
+ * in acc (f32 for bf16 x). With f32 x, y may be bf16: what enters a matrix product, straight from the residual stream.
+ *
+ *   forward    x [weight] [bias]                       -> y [mean] rstd             mean, bias: layernorm only
+ *   gradient   d_y x [mean] rstd [weight] [acc]        -> d_x d_weight [d_bias] copy sum
+ *
+ * acc is added to d_x: the gradient of the residual stream. copy and sum repeat d_x: see op.h.
+ */
 #ifndef INS_OP_NORM_H
 #define INS_OP_NORM_H
 
@@ -9,6 +16,7 @@
 typedef struct ins_norm_attr {
     double eps;
     double weight_offset; /* added to the weight: 1 for Gemma-like norms */
+    int64_t y_bf16;       /* y is bf16 where x is f32 */
 } ins_norm_attr;
 
 typedef struct ins_norm_grad_attr {
@@ -16,25 +24,29 @@ typedef struct ins_norm_grad_attr {
     int32_t want_weight, want_bias; /* the outputs are [D], else empty [0] */
 } ins_norm_grad_attr;
 
-/* x is float with a last dimension; weight and bias (inputs from `first` on) are acc[D] where given. */
-ins_status ins_norm_check(const ins_op_sig *sig, int x, int first, int n_vectors, ins_error *err);
-/* Type of the statistics of x: x without its last dimension, in acc. */
-ins_type ins_norm_stats(const ins_type *x);
-/* dtype, rows, cols and the strides of dense x, y, d_y, d_x. */
-ins_norm_args ins_norm_base(const ins_type *x, double eps, double weight_offset, bool rms);
-/* An optional input's memory, NULL when missing. */
-const void *ins_norm_optional(const ins_op_call *call, int input);
-/* Out types of a gradient op: d_x like x, then d_weight and d_bias where there are such outputs. */
-void ins_norm_grad_types(ins_op_sig *sig, const ins_type *x);
-/* Cast of a norm's weight or bias to acc; passes INS_NO_VALUE through. */
-ins_value ins_norm_vector(ins_graph *g, ins_value v);
-/* Forward builder of both kinds. */
+/* Inputs and outputs that both norms have at one place; the others follow by `centre`, 0 or 1. */
+enum { INS_NORM_IN_X, INS_NORM_IN_WEIGHT, INS_NORM_IN_BIAS };
+enum { INS_NORM_D_Y, INS_NORM_X };
+#define INS_NORM_RSTD(centre)   (2 + (centre)) /* inputs of the gradient */
+#define INS_NORM_WEIGHT(centre) (3 + (centre))
+#define INS_NORM_ACC(centre)    (4 + (centre))
+#define INS_NORM_COPY(centre)   (2 + (centre)) /* outputs of the gradient */
+#define INS_NORM_SUM(centre)    (3 + (centre))
+
+ins_status ins_norm_infer(ins_op_sig *sig, int centre, ins_error *err);
+ins_status ins_norm_run(const ins_op_call *call, int centre, ins_error *err);
+/* Gradient rule of the forward op: emits `grad_op`. */
+ins_status ins_norm_grad(ins_graph *g, const ins_op_grad *a, int centre, const ins_op *grad_op, ins_error *err);
+/* Forward builder. vectors: weight and bias, or INS_NO_VALUE. */
 ins_value ins_norm_emit(ins_graph *g, const ins_op *op, double weight_offset, ins_value x, const ins_value vectors[2],
                         double eps, ins_dtype out_dtype);
 
-/* Inputs that both gradient ops have in common. */
-enum { INS_NORM_D_Y, INS_NORM_X };
+ins_status ins_norm_grad_infer(ins_op_sig *sig, int centre, ins_error *err);
+ins_status ins_norm_grad_run(const ins_op_call *call, int centre, ins_error *err);
+size_t ins_norm_grad_scratch(const ins_op_sig *sig, int n_threads);
 /* Gradient rule of the gradient ops (norm_second.c). */
-ins_status ins_norm_grad_grad(ins_graph *g, const ins_op_grad *a, bool centre, int weight_in, int acc_in);
+ins_status ins_norm_grad_grad(ins_graph *g, const ins_op_grad *a, int centre, ins_error *err);
+/* Sample inputs of the gradient ops: rstd positive, mean small, the rest arbitrary. */
+void ins_norm_fill_grad(int input, const ins_type *type, void *data, int centre);
 
 #endif

@@ -95,7 +95,7 @@ const ins_op ins_op_unary = {
     .head = {.family = "op",
              .name = "unary",
              .summary = "An element-wise map: an activation, exp, log, sqrt and the like.",
-             .version = 1},
+             .version = 2},
     .n_in_min = 1,
     .n_in = 1,
     .n_out = 1,

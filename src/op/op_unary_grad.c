@@ -1,25 +1,42 @@
-/* unary_grad: d_x = act'(x) d_y. Its own gradient needs act'', which is composed of differentiable ops, so derivatives
- * of any order exist.
+/* unary_grad: d_x = act'(x) d_y, and its column sums: the gradient of a bias before the map. Its own gradient needs
+ * act'', which is composed of differentiable ops, so derivatives of any order exist.
  */
 #include "op/op_common.h"
 #include "op/op_unary.h"
 
 enum { D_Y, X };
+enum { D_X, SUM };
 
 static ins_status unary_grad_infer(ins_op_sig *sig, ins_error *err) {
     INS_TRY(ins_unary_check(sig, err));
     INS_TRY(ins_op_check_float(sig, X, err));
     INS_TRY(ins_op_check_equal(sig, D_Y, X, err));
     sig->out[0] = *sig->in[X];
+    sig->out[SUM] =
+        (ins_type){.dtype = ins_op_acc(sig->in[X]->dtype), .n_dims = 1, .dims = {ins_type_cols(sig->in[X])}};
     return INS_OK;
 }
 
+static ins_act_args args_of(const ins_op_sig *sig) {
+    const ins_type *type = &sig->out[D_X];
+    ins_act_args args = {.dtype = type->dtype, .n = ins_type_count(type), .cols = ins_type_cols(type)};
+    ins_unary_act(((const ins_unary_attr *)sig->attr)->kind, &args.act);
+    return args;
+}
+
+static size_t unary_grad_scratch(const ins_op_sig *sig, int n_threads) {
+    (void)n_threads;
+    ins_act_args args = args_of(sig);
+    return ins_act_backward_scratch(&args);
+}
+
 static ins_status unary_grad_run(const ins_op_call *call, ins_error *err) {
-    const ins_unary_attr *attr = call->sig->attr;
-    const ins_type *type = &call->sig->out[0];
-    ins_act_args args = {
-        .dtype = type->dtype, .n = ins_type_count(type), .x = call->in[X], .d_y = call->in[D_Y], .d_x = call->out[0]};
-    ins_unary_act(attr->kind, &args.act);
+    ins_act_args args = args_of(call->sig);
+    args.x = call->in[X];
+    args.d_y = call->in[D_Y];
+    args.d_x = call->out[D_X];
+    args.sum = call->out[SUM];
+    args.scratch = call->scratch;
     return ins_act_backward(&args, call->pool, err);
 }
 
@@ -143,16 +160,19 @@ static const ins_op_sample unary_grad_samples[] = {
 };
 
 const ins_op ins_op_unary_grad = {
-    .head = {.family = "op", .name = "unary_grad", .summary = "Gradient of an element-wise map.", .version = 1},
+    .head = {.family = "op", .name = "unary_grad", .summary = "Gradient of an element-wise map.", .version = 2},
     .n_in_min = 2,
     .n_in = 2,
-    .n_out = 1,
+    .n_out = 2,
     .in_names = "d_y x",
-    .out_names = "d_x",
+    .out_names = "d_x sum",
     .attr_size = sizeof(ins_unary_attr),
     .flags = INS_OP_INPLACE,
     .infer = unary_grad_infer,
     .run = unary_grad_run,
+    .scratch = unary_grad_scratch,
     .grad = unary_grad_grad,
     .samples = unary_grad_samples,
+    .no_grad_out = 1u << SUM,
+    .sum_out = SUM,
 };

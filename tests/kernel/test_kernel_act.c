@@ -54,6 +54,44 @@ static void test_maps(void **state) {
     kt_each_level(act_all);
 }
 
+/* Column sums made on the way have the bits of column_sum, and change nothing else. */
+static void act_sum_check(ins_act act, ins_dtype dtype, int64_t rows, int64_t cols) {
+    act_data plain = act_make(act, dtype, dtype, rows * cols), summed = act_make(act, dtype, dtype, rows * cols);
+    kt_array one = kt_new(INS_DTYPE_F32, cols), two = kt_new(INS_DTYPE_F32, cols);
+    act_run(&plain, act, false, kt_two);
+    ins_act_args args = {.act = act,
+                         .dtype = dtype,
+                         .n = rows * cols,
+                         .x = summed.x.data,
+                         .d_y = summed.d_y.data,
+                         .d_x = summed.d_x.data,
+                         .sum = one.data,
+                         .cols = cols};
+    args.scratch = malloc(ins_act_backward_scratch(&args) + 1);
+    assert_int_equal(ins_act_backward(&args, kt_two, NULL), INS_OK);
+    ins_column_sum_args sum = {
+        .dtype = dtype, .rows = rows, .cols = cols, .x = plain.d_x.data, .ldx = cols, .out = two.data};
+    assert_int_equal(ins_column_sum(&sum, NULL, NULL), INS_OK);
+    kt_same_bits("d_x", &plain.d_x, &summed.d_x), kt_same_bits("sum", &one, &two);
+    free(args.scratch);
+    act_drop(&plain), act_drop(&summed), kt_free(&one), kt_free(&two);
+}
+
+static void act_sum_all(void) {
+    static const ins_act acts[] = {INS_ACT_GELU_TANH, INS_ACT_RELU, INS_ACT_TANH};
+    static const int64_t shapes[][2] = {{1, 1}, {9, 7}, {300, 33}, {70, 1300}, {0, 5}};
+    for (size_t a = 0; a < sizeof acts / sizeof *acts; a++)
+        for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
+            act_sum_check(acts[a], INS_DTYPE_F32, shapes[s][0], shapes[s][1]);
+            act_sum_check(acts[a], INS_DTYPE_BF16, shapes[s][0], shapes[s][1]);
+        }
+}
+
+static void test_sums(void **state) {
+    (void)state;
+    kt_each_level(act_sum_all);
+}
+
 /* Values where approximations break: signed zeros, extremes, infinities, NaN. */
 static void act_extremes(void) {
     static const ins_act acts[] = {INS_ACT_GELU_TANH, INS_ACT_GELU_ERF, INS_ACT_SILU, INS_ACT_SIGMOID,
@@ -167,7 +205,7 @@ static void test_names(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_maps),  cmocka_unit_test(test_extremes), cmocka_unit_test(test_reference_slopes),
-        cmocka_unit_test(test_gated), cmocka_unit_test(test_names),
+        cmocka_unit_test(test_gated), cmocka_unit_test(test_sums),     cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests(tests, kt_setup, kt_teardown);
 }

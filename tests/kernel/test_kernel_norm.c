@@ -98,6 +98,80 @@ static void test_norms(void **state) {
     kt_each_level(norm_all);
 }
 
+/* The bits of a column_sum over the same numbers, with and without scratch. */
+static void norm_same_sums(const void *x, const float *sum, int64_t rows, int64_t cols) {
+    for (int with = 0; with < 2; with++) {
+        float *again = malloc((size_t)cols * 4 + 1);
+        ins_column_sum_args args = {
+            .dtype = INS_DTYPE_F32, .rows = rows, .cols = cols, .x = x, .ldx = cols, .out = again};
+        args.scratch = with ? malloc(ins_column_sum_scratch(&args) + 1) : NULL;
+        assert_int_equal(ins_column_sum(&args, kt_two, NULL), INS_OK);
+        assert_memory_equal(again, sum, (size_t)cols * 4);
+        free(args.scratch);
+        free(again);
+    }
+}
+
+/* f32 with a bf16 side = f32 with the numbers rounded; the echoes of d_x are its rounding and its column sums. */
+static void norm_mixed_check(int64_t rows, int64_t cols, bool rms, bool accumulate) {
+    int64_t n = rows * cols;
+    kt_array x = kt_random(INS_DTYPE_F32, n, -1, 3, 1), y = kt_new(INS_DTYPE_F32, n),
+             y_half = kt_new(INS_DTYPE_BF16, n);
+    kt_array half = kt_random(INS_DTYPE_BF16, n, -1, 1, 2), d_y = kt_copy(&half, INS_DTYPE_F32);
+    kt_array d_x = kt_random(INS_DTYPE_F32, n, -1, 1, 3), d_x_mixed = kt_copy(&d_x, INS_DTYPE_F32);
+    kt_array weight = kt_random(INS_DTYPE_F32, cols, 0.5, 2, 4), d_weight = kt_new(INS_DTYPE_F32, cols);
+    kt_array d_weight_mixed = kt_new(INS_DTYPE_F32, cols), copy = kt_new(INS_DTYPE_BF16, n);
+    kt_array mean = kt_new(INS_DTYPE_F32, rows), rstd = kt_new(INS_DTYPE_F32, rows), sum = kt_new(INS_DTYPE_F32, cols);
+    ins_norm_args args = {.dtype = INS_DTYPE_F32,
+                          .rms = rms,
+                          .rows = rows,
+                          .cols = cols,
+                          .eps = 1e-5,
+                          .x = x.data,
+                          .ldx = cols,
+                          .weight = weight.data,
+                          .y = y.data,
+                          .ldy = cols,
+                          .mean = mean.data,
+                          .rstd = rstd.data,
+                          .d_y = d_y.data,
+                          .ld_dy = cols,
+                          .d_x = d_x.data,
+                          .ld_dx = cols,
+                          .accumulate_dx = accumulate,
+                          .d_weight = d_weight.data};
+    args.scratch = malloc(ins_norm_backward_scratch(&args) + 1);
+    assert_int_equal(ins_norm_forward(&args, kt_two, NULL), INS_OK);
+    assert_int_equal(ins_norm_backward(&args, kt_two, NULL), INS_OK);
+    args.y = y_half.data, args.y_bf16 = true, args.d_y = half.data, args.d_y_bf16 = true;
+    args.d_x = d_x_mixed.data, args.d_weight = d_weight_mixed.data;
+    args.d_x_copy = copy.data, args.d_x_sum = sum.data;
+    assert_int_equal(ins_norm_forward(&args, kt_two, NULL), INS_OK);
+    assert_int_equal(ins_norm_backward(&args, kt_two, NULL), INS_OK);
+    free(args.scratch);
+    kt_array rounded = kt_copy(&y, INS_DTYPE_BF16), rounded_dx = kt_copy(&d_x, INS_DTYPE_BF16);
+    kt_same_bits("narrow y", &y_half, &rounded), kt_same_bits("d_x", &d_x, &d_x_mixed);
+    kt_same_bits("d_weight", &d_weight, &d_weight_mixed), kt_same_bits("copy", &copy, &rounded_dx);
+    norm_same_sums(d_x.data, sum.data, rows, cols);
+    kt_array *const all[] = {&x,         &y,      &y_half,   &half,           &d_y,  &d_x,
+                             &d_x_mixed, &weight, &d_weight, &d_weight_mixed, &copy, &mean,
+                             &rstd,      &sum,    &rounded,  &rounded_dx};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) kt_free(all[i]);
+}
+
+static void norm_mixed_all(void) {
+    static const int64_t shapes[][2] = {{1, 1}, {3, 7}, {65, 64}, {300, 33}, {2, 1300}, {43, 80}};
+    for (size_t s = 0; s < sizeof(shapes) / sizeof(shapes[0]); s++)
+        for (int bits = 0; bits < 4; bits++) norm_mixed_check(shapes[s][0], shapes[s][1], bits & 1, bits & 2);
+}
+
+static void test_norm_mixed(void **state) {
+    (void)state;
+    kt_each_level(norm_mixed_all);
+    ins_norm_args args = {.dtype = INS_DTYPE_BF16, .y_bf16 = true, .rows = 1, .cols = 1};
+    assert_int_equal(ins_norm_forward(&args, NULL, NULL), INS_BUG);
+}
+
 static double norm_loss(const ins_norm_args *args) {
     assert_int_equal(ins_norm_forward(args, NULL, NULL), INS_OK);
     double loss = 0;
@@ -308,9 +382,13 @@ static void test_rope_reference(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_norms),   cmocka_unit_test(test_norm_reference),
-        cmocka_unit_test(test_softmax), cmocka_unit_test(test_softmax_reference),
-        cmocka_unit_test(test_rope),    cmocka_unit_test(test_rope_reference),
+        cmocka_unit_test(test_norms),
+        cmocka_unit_test(test_norm_mixed),
+        cmocka_unit_test(test_norm_reference),
+        cmocka_unit_test(test_softmax),
+        cmocka_unit_test(test_softmax_reference),
+        cmocka_unit_test(test_rope),
+        cmocka_unit_test(test_rope_reference),
     };
     return cmocka_run_group_tests(tests, kt_setup, kt_teardown);
 }

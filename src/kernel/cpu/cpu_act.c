@@ -1,178 +1,164 @@
-/* Elementwise maps with derivatives, and gated products, over blocks of f32 (bf16 is converted block by block). */
+/* Elementwise maps with derivatives, and gated products. The activations of Transformers are written in vectors, from
+ * memory to memory in registers; the other maps (cpu_act_maps.c) work on blocks of f32.
+ */
 #include <math.h>
 
 #include "kernel/act_impl.h"
+#include "kernel/cpu/cpu_act.h"
+#include "kernel/cpu/vio.h"
 #include "kernel/cpu/vmath.h"
 
-/* Fills value[i] = act(x[i]) and slope[i] = act'(x[i]); the one not wanted goes to a scratch block. */
-typedef void (*act_map)(int64_t n, const float *restrict x, float *restrict value, float *restrict slope);
+/* ---- maps in vectors --------------------------------------------------------------------------------------------- */
 
 #define GELU_TWO_C 1.59576912f /* 2 sqrt(2/pi): 1 + tanh(u) = 2 sigmoid(2u) */
 #define GELU_K     0.044715f
 
-static void act_identity(int64_t n, const float *restrict x, float *restrict value, float *restrict slope) {
-    for (int64_t i = 0; i < n; i++) value[i] = x[i], slope[i] = 1.0f;
+/* X(code): those of this file */
+#define ACT_VECTOR_MAP(X) X(GELU_TANH) X(GELU_ERF) X(SILU) X(RELU) X(RELU2) X(SIGMOID)
+
+typedef struct act_pair {
+    vf value, slope;
+} act_pair;
+
+/* sigmoid of 2u, u the argument of GELU's tanh */
+INS_INLINE vf act_gelu_gate(vf x) {
+    return vmv_logistic2(x * (x * x * (-GELU_TWO_C * GELU_K * VMV_LOG2E) - GELU_TWO_C * VMV_LOG2E));
 }
 
-static void act_gelu_tanh(int64_t n, const float *restrict x, float *restrict value, float *restrict slope) {
-    for (int64_t i = 0; i < n; i++) {
-        float v = x[i], s = vm_sigmoid(GELU_TWO_C * v * (1.0f + GELU_K * v * v));
-        value[i] = v * s;
-        slope[i] = s + v * s * (1.0f - s) * GELU_TWO_C * (1.0f + 3.0f * GELU_K * v * v);
+INS_INLINE vf act_positive(vf x) {
+    return vmv_select(x > vf_set(0), x, vf_set(0));
+}
+
+/* act is a constant where this is inlined: one of the cases remains. */
+INS_INLINE vf act_value(const ins_act act, vf x) {
+    switch (act) {
+    case INS_ACT_GELU_TANH:
+        return x * act_gelu_gate(x);
+    case INS_ACT_GELU_ERF:
+        return x * vmv_normal_cdf(x);
+    case INS_ACT_SILU:
+        return x * vmv_logistic2(x * -VMV_LOG2E);
+    case INS_ACT_RELU:
+        return act_positive(x);
+    case INS_ACT_RELU2:
+        return act_positive(x) * act_positive(x);
+    default:
+        return vmv_logistic2(x * -VMV_LOG2E);
     }
 }
 
-static void act_gelu_erf(int64_t n, const float *restrict x, float *restrict value, float *restrict slope) {
-    for (int64_t i = 0; i < n; i++) {
-        float v = x[i], cdf = vm_normal_cdf(v);
-        value[i] = v * cdf;
-        slope[i] = cdf + v * 0.398942280f * vm_exp_neg(-0.5f * v * v);
+INS_INLINE act_pair act_both(const ins_act act, vf x) {
+    vf s;
+    switch (act) {
+    case INS_ACT_GELU_TANH:
+        s = act_gelu_gate(x);
+        return (act_pair){x * s, s + x * s * (1.0f - s) * (x * x * (3.0f * GELU_TWO_C * GELU_K) + GELU_TWO_C)};
+    case INS_ACT_GELU_ERF:
+        s = vmv_normal_cdf(x);
+        vf density = vmv_exp2(vmv_clip(x * x * (-0.5f * VMV_LOG2E), -126.0f, 126.0f));
+        return (act_pair){x * s, s + x * 0.398942280f * density};
+    case INS_ACT_SILU:
+        s = vmv_logistic2(x * -VMV_LOG2E);
+        return (act_pair){x * s, s + x * s * (1.0f - s)};
+    case INS_ACT_RELU:
+        return (act_pair){act_positive(x), vmv_select(x > vf_set(0), vf_set(1), vf_set(0))};
+    case INS_ACT_RELU2:
+        s = act_positive(x);
+        return (act_pair){s * s, s * 2.0f};
+    default:
+        s = vmv_logistic2(x * -VMV_LOG2E);
+        return (act_pair){s, s * (1.0f - s)};
     }
 }
 
-static void act_silu(int64_t n, const float *restrict x, float *restrict value, float *restrict slope) {
-    for (int64_t i = 0; i < n; i++) {
-        float v = x[i], s = vm_sigmoid(v);
-        value[i] = v * s;
-        slope[i] = s + v * s * (1.0f - s);
-    }
-}
-
-static void act_relu(int64_t n, const float *restrict x, float *restrict value, float *restrict slope) {
-    for (int64_t i = 0; i < n; i++) value[i] = x[i] > 0 ? x[i] : 0.0f, slope[i] = x[i] > 0 ? 1.0f : 0.0f;
-}
-
-static void act_relu2(int64_t n, const float *restrict x, float *restrict value, float *restrict slope) {
-    for (int64_t i = 0; i < n; i++) {
-        float v = x[i] > 0 ? x[i] : 0.0f;
-        value[i] = v * v, slope[i] = 2.0f * v;
-    }
-}
-
-static void act_sigmoid(int64_t n, const float *restrict x, float *restrict value, float *restrict slope) {
-    for (int64_t i = 0; i < n; i++) {
-        float s = vm_sigmoid(x[i]);
-        value[i] = s, slope[i] = s * (1.0f - s);
-    }
-}
-
-static void act_tanh(int64_t n, const float *restrict x, float *restrict value, float *restrict slope) {
-    for (int64_t i = 0; i < n; i++) {
-        float t = vm_tanh(x[i]);
-        value[i] = t, slope[i] = 1.0f - t * t;
-    }
-}
-
-static void act_softplus(int64_t n, const float *restrict x, float *restrict value, float *restrict slope) {
-    for (int64_t i = 0; i < n; i++) value[i] = (x[i] > 0 ? x[i] : 0.0f) + log1pf(expf(-fabsf(x[i])));
-    for (int64_t i = 0; i < n; i++) slope[i] = vm_sigmoid(x[i]);
-}
-
-static void act_exp(int64_t n, const float *restrict x, float *restrict value, float *restrict slope) {
-    for (int64_t i = 0; i < n; i++) value[i] = slope[i] = vm_exp(x[i]);
-}
-
-static void act_log(int64_t n, const float *restrict x, float *restrict value, float *restrict slope) {
-    for (int64_t i = 0; i < n; i++) value[i] = logf(x[i]);
-    for (int64_t i = 0; i < n; i++) slope[i] = 1.0f / x[i];
-}
-
-static void act_sqrt(int64_t n, const float *restrict x, float *restrict value, float *restrict slope) {
-    for (int64_t i = 0; i < n; i++) value[i] = sqrtf(x[i]);
-    for (int64_t i = 0; i < n; i++) slope[i] = 0.5f / value[i];
-}
-
-static void act_rsqrt(int64_t n, const float *restrict x, float *restrict value, float *restrict slope) {
-    for (int64_t i = 0; i < n; i++) value[i] = 1.0f / sqrtf(x[i]);
-    for (int64_t i = 0; i < n; i++) slope[i] = -0.5f * value[i] / x[i];
-}
-
-static void act_reciprocal(int64_t n, const float *restrict x, float *restrict value, float *restrict slope) {
-    for (int64_t i = 0; i < n; i++) {
-        float inverse = 1.0f / x[i];
-        value[i] = inverse, slope[i] = -inverse * inverse;
-    }
-}
-
-static void act_square(int64_t n, const float *restrict x, float *restrict value, float *restrict slope) {
-    for (int64_t i = 0; i < n; i++) value[i] = x[i] * x[i], slope[i] = 2.0f * x[i];
-}
-
-static void act_neg(int64_t n, const float *restrict x, float *restrict value, float *restrict slope) {
-    for (int64_t i = 0; i < n; i++) value[i] = -x[i], slope[i] = -1.0f;
-}
-
-static float act_sign_of(float x) {
-    return x > 0 ? 1.0f : x < 0 ? -1.0f : 0.0f;
-}
-
-static void act_abs(int64_t n, const float *restrict x, float *restrict value, float *restrict slope) {
-    for (int64_t i = 0; i < n; i++) value[i] = fabsf(x[i]), slope[i] = act_sign_of(x[i]);
-}
-
-static void act_sign(int64_t n, const float *restrict x, float *restrict value, float *restrict slope) {
-    for (int64_t i = 0; i < n; i++) value[i] = act_sign_of(x[i]), slope[i] = 0.0f;
-}
-
-static void act_sin(int64_t n, const float *restrict x, float *restrict value, float *restrict slope) {
-    for (int64_t i = 0; i < n; i++) value[i] = sinf(x[i]), slope[i] = cosf(x[i]);
-}
-
-static void act_cos(int64_t n, const float *restrict x, float *restrict value, float *restrict slope) {
-    for (int64_t i = 0; i < n; i++) value[i] = cosf(x[i]), slope[i] = -sinf(x[i]);
-}
-
-static void act_erf(int64_t n, const float *restrict x, float *restrict value, float *restrict slope) {
-    for (int64_t i = 0; i < n; i++) value[i] = vm_erf(x[i]), slope[i] = 1.12837917f * vm_exp_neg(-x[i] * x[i]);
-}
-
-static const act_map act_maps[INS_ACT_COUNT] = {
-    [INS_ACT_IDENTITY] = act_identity, [INS_ACT_GELU_TANH] = act_gelu_tanh,
-    [INS_ACT_GELU_ERF] = act_gelu_erf, [INS_ACT_SILU] = act_silu,
-    [INS_ACT_RELU] = act_relu,         [INS_ACT_RELU2] = act_relu2,
-    [INS_ACT_SIGMOID] = act_sigmoid,   [INS_ACT_TANH] = act_tanh,
-    [INS_ACT_SOFTPLUS] = act_softplus, [INS_ACT_EXP] = act_exp,
-    [INS_ACT_LOG] = act_log,           [INS_ACT_SQRT] = act_sqrt,
-    [INS_ACT_RSQRT] = act_rsqrt,       [INS_ACT_RECIPROCAL] = act_reciprocal,
-    [INS_ACT_SQUARE] = act_square,     [INS_ACT_NEG] = act_neg,
-    [INS_ACT_ABS] = act_abs,           [INS_ACT_SIGN] = act_sign,
-    [INS_ACT_SIN] = act_sin,           [INS_ACT_COS] = act_cos,
-    [INS_ACT_ERF] = act_erf,
-};
+/* ---- plain maps -------------------------------------------------------------------------------------------------- */
 
 /* Elements of a task: enough to be worth a hand-over, a multiple of the block. */
 #define ACT_CHUNK (16 * CPU_BLOCK)
 
+INS_INLINE void act_forward_step(const ins_act act, const bool half, const ins_act_args *args, int64_t at, int64_t n) {
+    vio_store_n(half, args->y, at, n, act_value(act, vio_load_n(half, args->x, at, n, vf_set(0))));
+}
+
+INS_INLINE void act_forward_of(const ins_act act, const bool half, const ins_act_args *args, int64_t at, int64_t end) {
+    for (; at + VL <= end; at += VL) act_forward_step(act, half, args, at, VL);
+    if (at < end) act_forward_step(act, half, args, at, end - at);
+}
+
+/* d_x of n elements from index `at`; their column sums (NULL = not wanted) start at `sum`. */
+INS_INLINE void act_backward_step(const ins_act act, const bool half, const ins_act_args *args, int64_t at, int64_t n,
+                                  float *sum) {
+    vf zero = vf_set(0), d_x = act_both(act, vio_load_n(half, args->x, at, n, zero)).slope;
+    d_x *= vio_load_n(half, args->d_y, at, n, zero);
+    if (args->accumulate) d_x += vio_load_n(half, args->d_x, at, n, zero);
+    vio_store_n(half, args->d_x, at, n, d_x);
+    if (sum) vio_store_n(false, sum, 0, n, vio_load_n(false, sum, 0, n, zero) + vio_as_stored(half, d_x));
+}
+
+INS_INLINE void act_backward_of(const ins_act act, const bool half, const ins_act_args *args, int64_t at, int64_t end,
+                                float *sum) {
+    for (; at + VL <= end; at += VL) {
+        act_backward_step(act, half, args, at, VL, sum);
+        if (sum) sum += VL;
+    }
+    if (at < end) act_backward_step(act, half, args, at, end - at, sum);
+}
+
+static void act_forward_range(const ins_act_args *args, int64_t at, int64_t end) {
+    bool half = args->dtype == INS_DTYPE_BF16;
+    switch (args->act) {
+#define ACT_CASE(code)                                                                                                 \
+    case INS_ACT_##code:                                                                                               \
+        if (half)                                                                                                      \
+            act_forward_of(INS_ACT_##code, true, args, at, end);                                                       \
+        else                                                                                                           \
+            act_forward_of(INS_ACT_##code, false, args, at, end);                                                      \
+        return;
+        ACT_VECTOR_MAP(ACT_CASE)
+#undef ACT_CASE
+    default:
+        INS_CPU(ins_act_block_forward)(args, at, end);
+    }
+}
+
+static void act_backward_range(const ins_act_args *args, int64_t at, int64_t end, float *sum) {
+    bool half = args->dtype == INS_DTYPE_BF16;
+    switch (args->act) {
+#define ACT_CASE(code)                                                                                                 \
+    case INS_ACT_##code:                                                                                               \
+        if (half)                                                                                                      \
+            act_backward_of(INS_ACT_##code, true, args, at, end, sum);                                                 \
+        else                                                                                                           \
+            act_backward_of(INS_ACT_##code, false, args, at, end, sum);                                                \
+        return;
+        ACT_VECTOR_MAP(ACT_CASE)
+#undef ACT_CASE
+    default:
+        INS_CPU(ins_act_block_backward)(args, at, end, sum);
+    }
+}
+
 static void act_forward_task(void *arg, int64_t task, int thread) {
     (void)thread;
     const ins_act_args *args = arg;
-    act_map map = act_maps[args->act];
-    float in[CPU_BLOCK], value[CPU_BLOCK], slope[CPU_BLOCK];
-    int64_t end = ins_min_i64(args->n, (task + 1) * ACT_CHUNK);
-    for (int64_t at = task * ACT_CHUNK; at < end; at += CPU_BLOCK) {
-        int64_t n = ins_min_i64(CPU_BLOCK, end - at);
-        map(n, cpu_view(args->dtype, args->x, at, n, in), value, slope);
-        cpu_store(args->dtype, value, args->y, at, n);
-    }
+    act_forward_range(args, task * ACT_CHUNK, ins_min_i64(args->n, (task + 1) * ACT_CHUNK));
 }
 
 static void act_backward_task(void *arg, int64_t task, int thread) {
     (void)thread;
     const ins_act_args *args = arg;
-    act_map map = act_maps[args->act];
-    float in[CPU_BLOCK], value[CPU_BLOCK], slope[CPU_BLOCK], d_out[CPU_BLOCK];
-    int64_t end = ins_min_i64(args->n, (task + 1) * ACT_CHUNK);
-    for (int64_t at = task * ACT_CHUNK; at < end; at += CPU_BLOCK) {
-        int64_t n = ins_min_i64(CPU_BLOCK, end - at);
-        map(n, cpu_view(args->dtype, args->x, at, n, in), value, slope);
-        const float *d_y = cpu_view(args->dtype, args->d_y, at, n, d_out);
-        for (int64_t i = 0; i < n; i++) slope[i] *= d_y[i];
-        if (args->accumulate) {
-            const float *old = cpu_view(args->dtype, args->d_x, at, n, in);
-            for (int64_t i = 0; i < n; i++) slope[i] += old[i];
-        }
-        cpu_store(args->dtype, slope, args->d_x, at, n);
-    }
+    act_backward_range(args, task * ACT_CHUNK, ins_min_i64(args->n, (task + 1) * ACT_CHUNK), NULL);
+}
+
+/* A chunk of rows, with its column sums in the scratch. */
+static void act_backward_rows_task(void *arg, int64_t task, int thread) {
+    (void)thread;
+    const ins_act_args *args = arg;
+    int64_t cols = args->cols, rows = args->n / cols, chunk = ins_sum_chunk_rows(rows);
+    float *sum = (float *)args->scratch + task * cols;
+    memset(sum, 0, (size_t)cols * 4);
+    for (int64_t r = task * chunk; r < ins_min_i64(rows, (task + 1) * chunk); r++)
+        act_backward_range(args, r * cols, (r + 1) * cols, sum);
 }
 
 static void act_forward(const ins_act_args *args, ins_pool *pool) {
@@ -182,35 +168,69 @@ static void act_forward(const ins_act_args *args, ins_pool *pool) {
 
 static void act_backward(const ins_act_args *args, ins_pool *pool) {
     ins_act_args copy = *args;
-    ins_pool_run(pool, ins_ceil_div(args->n, ACT_CHUNK), act_backward_task, &copy);
+    if (!args->sum) {
+        ins_pool_run(pool, ins_ceil_div(args->n, ACT_CHUNK), act_backward_task, &copy);
+        return;
+    }
+    int64_t rows = args->n / args->cols, chunks = ins_ceil_div(rows, ins_sum_chunk_rows(rows));
+    ins_pool_run(pool, chunks, act_backward_rows_task, &copy);
+    float *total = args->sum;
+    memset(total, 0, (size_t)args->cols * 4);
+    for (int64_t i = 0; i < chunks; i++) {
+        const float *sum = (const float *)args->scratch + i * args->cols;
+        for (int64_t c = 0; c < args->cols; c++) total[c] += sum[c];
+    }
 }
+
+/* ---- gated products ---------------------------------------------------------------------------------------------- */
 
 typedef struct act_gated_job {
     const ins_gated_args *args;
     int64_t rows; /* a task */
 } act_gated_job;
 
-static void act_gated_row_forward(const ins_gated_args *args, int64_t r) {
-    float in[CPU_BLOCK], work[CPU_BLOCK], value[CPU_BLOCK], slope[CPU_BLOCK];
-    for (int64_t c = 0; c < args->cols; c += CPU_BLOCK) {
-        int64_t n = ins_min_i64(CPU_BLOCK, args->cols - c);
-        act_maps[args->act](n, cpu_view(args->dtype, args->gate, r * args->ld_gate + c, n, in), value, slope);
-        const float *up = cpu_view(args->dtype, args->up, r * args->ld_up + c, n, work);
-        for (int64_t i = 0; i < n; i++) value[i] *= up[i];
-        cpu_store(args->dtype, value, args->y, r * args->ldy + c, n);
-    }
+INS_INLINE void act_gated_forward_step(const ins_act act, const bool half, const ins_gated_args *args, int64_t r,
+                                       int64_t c, int64_t n) {
+    vf zero = vf_set(0), value = act_value(act, vio_load_n(half, args->gate, r * args->ld_gate + c, n, zero));
+    vio_store_n(half, args->y, r * args->ldy + c, n, value * vio_load_n(half, args->up, r * args->ld_up + c, n, zero));
 }
 
-static void act_gated_row_backward(const ins_gated_args *args, int64_t r) {
-    float in[CPU_BLOCK], work[CPU_BLOCK], value[CPU_BLOCK], slope[CPU_BLOCK], d_out[CPU_BLOCK];
-    for (int64_t c = 0; c < args->cols; c += CPU_BLOCK) {
-        int64_t n = ins_min_i64(CPU_BLOCK, args->cols - c);
-        act_maps[args->act](n, cpu_view(args->dtype, args->gate, r * args->ld_gate + c, n, in), value, slope);
-        const float *up = cpu_view(args->dtype, args->up, r * args->ld_up + c, n, work);
-        const float *d_y = cpu_view(args->dtype, args->d_y, r * args->ld_dy + c, n, d_out);
-        for (int64_t i = 0; i < n; i++) slope[i] *= d_y[i] * up[i], value[i] *= d_y[i];
-        cpu_store(args->dtype, slope, args->d_gate, r * args->ld_dgate + c, n);
-        cpu_store(args->dtype, value, args->d_up, r * args->ld_dup + c, n);
+INS_INLINE void act_gated_backward_step(const ins_act act, const bool half, const ins_gated_args *args, int64_t r,
+                                        int64_t c, int64_t n) {
+    vf zero = vf_set(0), up = vio_load_n(half, args->up, r * args->ld_up + c, n, zero);
+    vf d_y = vio_load_n(half, args->d_y, r * args->ld_dy + c, n, zero);
+    act_pair pair = act_both(act, vio_load_n(half, args->gate, r * args->ld_gate + c, n, zero));
+    vio_store_n(half, args->d_gate, r * args->ld_dgate + c, n, pair.slope * d_y * up);
+    vio_store_n(half, args->d_up, r * args->ld_dup + c, n, pair.value * d_y);
+}
+
+INS_INLINE void act_gated_row(const ins_act act, const bool half, const bool forward, const ins_gated_args *args,
+                              int64_t r) {
+    int64_t c = 0;
+    for (; c + VL <= args->cols; c += VL) {
+        if (forward)
+            act_gated_forward_step(act, half, args, r, c, VL);
+        else
+            act_gated_backward_step(act, half, args, r, c, VL);
+    }
+    if (c == args->cols) return;
+    if (forward)
+        act_gated_forward_step(act, half, args, r, c, args->cols - c);
+    else
+        act_gated_backward_step(act, half, args, r, c, args->cols - c);
+}
+
+INS_INLINE void act_gated_rows(const bool half, const bool forward, const ins_gated_args *args, int64_t r,
+                               int64_t end) {
+    switch (args->act) {
+#define ACT_CASE(code)                                                                                                 \
+    case INS_ACT_##code:                                                                                               \
+        for (; r < end; r++) act_gated_row(INS_ACT_##code, half, forward, args, r);                                    \
+        return;
+        ACT_VECTOR_MAP(ACT_CASE)
+#undef ACT_CASE
+    default:
+        for (; r < end; r++) INS_CPU(ins_act_block_gated)(args, r, forward);
     }
 }
 
@@ -218,14 +238,20 @@ static void act_gated_forward_task(void *arg, int64_t task, int thread) {
     (void)thread;
     const act_gated_job *job = arg;
     int64_t end = ins_min_i64(job->args->rows, (task + 1) * job->rows);
-    for (int64_t r = task * job->rows; r < end; r++) act_gated_row_forward(job->args, r);
+    if (job->args->dtype == INS_DTYPE_BF16)
+        act_gated_rows(true, true, job->args, task * job->rows, end);
+    else
+        act_gated_rows(false, true, job->args, task * job->rows, end);
 }
 
 static void act_gated_backward_task(void *arg, int64_t task, int thread) {
     (void)thread;
     const act_gated_job *job = arg;
     int64_t end = ins_min_i64(job->args->rows, (task + 1) * job->rows);
-    for (int64_t r = task * job->rows; r < end; r++) act_gated_row_backward(job->args, r);
+    if (job->args->dtype == INS_DTYPE_BF16)
+        act_gated_rows(true, false, job->args, task * job->rows, end);
+    else
+        act_gated_rows(false, false, job->args, task * job->rows, end);
 }
 
 static void act_gated_run(const ins_gated_args *args, ins_task_fn fn, ins_pool *pool) {
@@ -243,6 +269,7 @@ static void act_gated_backward(const ins_gated_args *args, ins_pool *pool) {
 
 const ins_act_impl INS_CPU(ins_cpu_act) = {
     .head = INS_CPU_HEAD,
+    .sums = true,
     .forward = act_forward,
     .backward = act_backward,
     .gated_forward = act_gated_forward,

@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "kernel/cpu/loops.h"
+#include "kernel/cpu/vio.h"
 
 /* ---- x op y ---------------------------------------------------------------------------------------------------- */
 
@@ -192,27 +193,93 @@ void INS_CPU(ins_loop_bias_add)(const ins_bias_args *args, ins_pool *pool) {
     ins_pool_run(pool, ins_ceil_div(args->rows, ins_max_i64(1, LOOP_CHUNK / args->cols)), bias_task, &copy);
 }
 
-/* A task owns some columns and goes down all rows: no partial sums, one fixed order. */
-static int64_t column_width(int64_t cols) {
-    return cols >= 2048 ? 256 : 64;
+#ifndef INS_CPU_F64
+/* sum[0..n) += rows [row, end) of columns [col, col + n), one after the other; eight rows a pass over `sum`. */
+INS_INLINE void column_add_rows(const bool half, const int rows, const ins_column_sum_args *args, int64_t row,
+                                int64_t col, int64_t n, float *sum) {
+    for (int64_t c = 0; c < n; c += VL) {
+        int64_t part = ins_min_i64(VL, n - c);
+        vf zero = vf_set(0), total = vio_load_n(false, sum, c, part, zero);
+        CPU_UNROLL
+        for (int k = 0; k < rows; k++) total += vio_load_n(half, args->x, (row + k) * args->ldx + col + c, part, zero);
+        vio_store_n(false, sum, c, part, total);
+    }
 }
 
-static void column_task(void *arg, int64_t task, int thread) {
-    (void)thread;
-    const ins_column_sum_args *args = arg;
-    int64_t width = column_width(args->cols), col = task * width, n = ins_min_i64(width, args->cols - col);
-    real sum[256] = {0}, work[256];
-    for (int64_t r = 0; r < args->rows; r++) {
-        const real *x = cpu_view(args->dtype, args->x, r * args->ldx + col, n, work);
+INS_INLINE void column_add_of(const bool half, const ins_column_sum_args *args, int64_t row, int64_t end, int64_t col,
+                              int64_t n, float *sum) {
+    for (; row + 8 <= end; row += 8) column_add_rows(half, 8, args, row, col, n, sum);
+    for (; row < end; row++) column_add_rows(half, 1, args, row, col, n, sum);
+}
+
+static void column_add(const ins_column_sum_args *args, int64_t row, int64_t end, int64_t col, int64_t n, real *sum) {
+    if (args->dtype == INS_DTYPE_BF16)
+        column_add_of(true, args, row, end, col, n, sum);
+    else
+        column_add_of(false, args, row, end, col, n, sum);
+}
+#else
+static void column_add(const ins_column_sum_args *args, int64_t row, int64_t end, int64_t col, int64_t n, real *sum) {
+    for (; row < end; row++) {
+        const real *x = (const real *)args->x + row * args->ldx + col;
         for (int64_t i = 0; i < n; i++) sum[i] += x[i];
     }
+}
+#endif
+
+static void column_put(const ins_column_sum_args *args, int64_t col, int64_t n, const real *sum) {
     real *out = (real *)args->out + col;
     for (int64_t i = 0; i < n; i++) out[i] = args->accumulate ? out[i] + sum[i] : sum[i];
 }
 
+/* A task owns some columns and goes down all rows. */
+#define COLUMN_WIDTH 128
+
+static void column_band_task(void *arg, int64_t task, int thread) {
+    (void)thread;
+    const ins_column_sum_args *args = arg;
+    int64_t col = task * COLUMN_WIDTH, n = ins_min_i64(COLUMN_WIDTH, args->cols - col);
+    int64_t chunk = ins_sum_chunk_rows(args->rows);
+    real total[COLUMN_WIDTH] = {0};
+    for (int64_t row = 0; row < args->rows; row += chunk) {
+        real sum[COLUMN_WIDTH] = {0};
+        column_add(args, row, ins_min_i64(args->rows, row + chunk), col, n, sum);
+        for (int64_t i = 0; i < n; i++) total[i] += sum[i];
+    }
+    column_put(args, col, n, total);
+}
+
+/* A task owns a chunk of rows and leaves its sums in the scratch: memory is read in long runs. */
+static void column_chunk_task(void *arg, int64_t task, int thread) {
+    (void)thread;
+    const ins_column_sum_args *args = arg;
+    int64_t chunk = ins_sum_chunk_rows(args->rows), row = task * chunk;
+    real *sum = (real *)args->scratch + task * args->cols;
+    memset(sum, 0, (size_t)args->cols * sizeof(real));
+    column_add(args, row, ins_min_i64(args->rows, row + chunk), 0, args->cols, sum);
+}
+
+static void column_join_task(void *arg, int64_t task, int thread) {
+    (void)thread;
+    const ins_column_sum_args *args = arg;
+    int64_t col = task * CPU_BLOCK, n = ins_min_i64(CPU_BLOCK, args->cols - col);
+    int64_t chunks = ins_ceil_div(args->rows, ins_sum_chunk_rows(args->rows));
+    real total[CPU_BLOCK] = {0};
+    for (int64_t i = 0; i < chunks; i++) {
+        const real *sum = (const real *)args->scratch + i * args->cols + col;
+        for (int64_t c = 0; c < n; c++) total[c] += sum[c];
+    }
+    column_put(args, col, n, total);
+}
+
 void INS_CPU(ins_loop_column_sum)(const ins_column_sum_args *args, ins_pool *pool) {
     ins_column_sum_args copy = *args;
-    ins_pool_run(pool, ins_ceil_div(args->cols, column_width(args->cols)), column_task, &copy);
+    if (!args->scratch || args->rows <= 0) {
+        ins_pool_run(pool, ins_ceil_div(args->cols, COLUMN_WIDTH), column_band_task, &copy);
+        return;
+    }
+    ins_pool_run(pool, ins_ceil_div(args->rows, ins_sum_chunk_rows(args->rows)), column_chunk_task, &copy);
+    ins_pool_run(pool, ins_ceil_div(args->cols, CPU_BLOCK), column_join_task, &copy);
 }
 
 /* ---- dst += src over strides ------------------------------------------------------------------------------------- */

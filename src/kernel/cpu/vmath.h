@@ -104,11 +104,75 @@ INS_INLINE float vm_erf(float x) {
     return size < 0.9f ? x * vm_erf_ratio(x * x) : large;
 }
 
-/* Standard normal distribution function, (1 + erf(x/sqrt2)) / 2 without cancellation on the left. */
-INS_INLINE float vm_normal_cdf(float x) {
-    float t = x * 0.707106781f, size = vm_abs(t), tail = 0.5f * vm_erfc_tail(size);
-    tail = x < 0 ? tail : 1.0f - tail;
-    return size < 0.9f ? 0.5f + 0.5f * t * vm_erf_ratio(t * t) : tail;
+/* ---- the same over whole vectors, where a loop is written in vectors --------------------------------------------- */
+
+/* Clipped to [low, high]; NaN stays. */
+INS_INLINE vf vmv_clip(vf x, float low, float high) {
+#if defined(__AVX512F__)
+    x = (vf)_mm512_max_ps(_mm512_set1_ps(low), (__m512)x);
+    return (vf)_mm512_min_ps(_mm512_set1_ps(high), (__m512)x);
+#elif defined(__AVX__)
+    x = (vf)_mm256_max_ps(_mm256_set1_ps(low), (__m256)x);
+    return (vf)_mm256_min_ps(_mm256_set1_ps(high), (__m256)x);
+#else
+    vi below = x<vf_set(low), above = x> vf_set(high);
+    x = (vf)(((vi)vf_set(low) & below) | ((vi)x & ~below));
+    return (vf)(((vi)vf_set(high) & above) | ((vi)x & ~above));
+#endif
+}
+
+INS_INLINE vf vmv_select(vi mask, vf yes, vf no) {
+    return (vf)(((vi)yes & mask) | ((vi)no & ~mask));
+}
+
+/* 2^t for -126 <= t <= 128, where it is inf: t = n + f, |f| <= 1/2; 2^f = 1 + f P(f). Relative error 2e-7. */
+INS_INLINE vf vmv_exp2(vf t) {
+#if defined(__AVX512F__)
+    vf n = (vf)_mm512_roundscale_ps((__m512)t, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+#else
+    vf shifted = t + VM_ROUND, n = shifted - VM_ROUND;
+#endif
+    vf f = t - n, p = f * 0.00133813021f + 0.00966636837f;
+    p = p * f + 0.0555038117f;
+    p = p * f + 0.240223497f;
+    p = p * f + 0.693147182f;
+    vf value = p * f + 1.0f;
+#if defined(__AVX512F__)
+    return (vf)_mm512_scalef_ps((__m512)value, (__m512)n);
+#else
+    return value * (vf)(((vi)shifted << 23) + (127 << 23));
+#endif
+}
+
+/* 1 / (1 + 2^t): sigmoid(x) with t = -x / ln 2. */
+INS_INLINE vf vmv_logistic2(vf t) {
+    return 1.0f / (1.0f + vmv_exp2(vmv_clip(t, -126.0f, 128.0f)));
+}
+
+#define VMV_LOG2E 1.44269504f
+
+/* Standard normal distribution function, (1 + erf(x/sqrt2)) / 2 without cancellation on the left; polynomials as in
+ * vm_erf. */
+INS_INLINE vf vmv_normal_cdf(vf x) {
+    vf t = x * 0.707106781f, size = (vf)((vi)t & 0x7fffffff), s = t * t;
+    vf q = size * 1.107463781e-7f - 4.110826726e-6f;
+    q = q * size + 7.00156115e-5f;
+    q = q * size - 0.0007285705213f;
+    q = q * size + 0.005212092989f;
+    q = q * size - 0.02742491898f;
+    q = q * size + 0.1115149612f;
+    q = q * size + 0.6305545058f;
+    q = q * size + 1.130865996f;
+    q = q * size - 0.0004545259688f;
+    vf tail = 0.5f * vmv_exp2(vmv_clip(q * -VMV_LOG2E, -126.0f, 126.0f));
+    tail = vmv_select(size > vf_set(5.0f), vf_set(0), tail);
+    tail = vmv_select(x < vf_set(0), tail, 1.0f - tail);
+    vf p = s * -0.0006028296295f + 0.005000636924f;
+    p = p * s - 0.02677180173f;
+    p = p * s + 0.112819631f;
+    p = p * s - 0.3761250826f;
+    p = p * s + 1.128379152f;
+    return vmv_select(size < vf_set(0.9f), 0.5f + 0.5f * t * p, tail);
 }
 
 #endif
