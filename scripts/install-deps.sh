@@ -4,6 +4,7 @@
 #
 #   install-deps.sh         build, tests, demo
 #   install-deps.sh lint    also what `make lint` and `make fmt` need
+#   install-deps.sh mpi     also Open MPI, for runs of several processes (found by the next build from nothing)
 set -eu
 
 # gcc and the rest of the tool chain; libraries; Chart.js for the report; what the readers of the demo call: mandoc for
@@ -13,6 +14,7 @@ packages="gcc libc6-dev make cmake ninja-build pkg-config
  libdnnl-dev libcmocka-dev libjs-chart.js
  apt-utils mandoc xz-utils ca-certificates"
 [ "${1:-}" = lint ] && packages="$packages clang clang-format cppcheck shellcheck git"
+[ "${1:-}" = mpi ] && packages="$packages libopenmpi-dev openmpi-bin"
 
 # One line per package that is there; a package that apt has never heard of is an error message on stderr only.
 # shellcheck disable=SC2086 # a list of packages is meant

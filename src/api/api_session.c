@@ -53,6 +53,12 @@ static ins_status open_workers(instar *session, ins_error *err) {
     if (session->settings.ranks > 1) {
         INS_TRY(ins_comm_open_mpi(session->settings.ranks, &session->comm, err));
         if (threads == 0) threads = ins_comm_threads(session->comm);
+        if (ins_comm_idle_cores(session->comm) > 0)
+            ins_logf(
+                &session->log, INS_LOG_WARN,
+                "the launcher binds the ranks and leaves cores of this machine idle (%d); mpirun --bind-to none, or "
+                "--map-by socket:pe=N with N cores a rank, uses them",
+                ins_comm_idle_cores(session->comm));
     }
     return ins_comm_agree(session->comm, ins_pool_new(threads, &session->pool, err), err);
 }

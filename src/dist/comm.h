@@ -20,6 +20,8 @@ int ins_comm_rank(const ins_comm *comm); /* NULL = 0 */
 int ins_comm_size(const ins_comm *comm); /* NULL = 1 */
 /* Threads that this rank may use: its cores, shared fairly with the ranks that may use the same ones. */
 int ins_comm_threads(const ins_comm *comm); /* NULL = all cores of the process */
+/* Cores of this rank's machine that the launcher kept from all ranks by binding them. */
+int ins_comm_idle_cores(const ins_comm *comm);
 
 /* Join the processes of an MPI launch; `expected` is what the launcher says their number is. INS_ENV when this build
  * has no MPI, the library is not there, or sees another number. Once in a process. */

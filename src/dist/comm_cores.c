@@ -45,6 +45,18 @@ static int count_threads(const rank_cores *all, int size, int rank) {
     return threads < 1 ? 1 : threads;
 }
 
+/* Cores of this machine that the launcher itself may use, but no rank: it bound them to others. */
+static int count_idle(const rank_cores *all, int size, int rank) {
+    cpu_set_t launcher, used;
+    CPU_ZERO(&used);
+    if (all[rank].limit < CPU_COUNT(&all[rank].mask)) return 0; /* the control group decides, not the binding */
+    if (sched_getaffinity(getppid(), sizeof launcher, &launcher) != 0) return 0;
+    for (int r = 0; r < size; r++)
+        if (all[r].machine == all[rank].machine) CPU_OR(&used, &used, &all[r].mask);
+    CPU_AND(&used, &used, &launcher);
+    return CPU_COUNT(&launcher) - CPU_COUNT(&used);
+}
+
 ins_status ins_comm_ready(ins_comm *comm, ins_error *err) {
     size_t size = (size_t)comm->size;
     comm->requests = ins_calloc(2 * size, sizeof *comm->requests);
@@ -53,9 +65,16 @@ ins_status ins_comm_ready(ins_comm *comm, ins_error *err) {
     ins_status status = comm->requests && comm->numbers && all
                             ? ins_comm_allgather(comm, &mine, sizeof mine, all, err)
                             : INS_FAIL(err, INS_NOMEM, "no memory for %d ranks", comm->size);
-    if (status == INS_OK) comm->threads = count_threads(all, comm->size, comm->rank);
+    if (status == INS_OK) {
+        comm->threads = count_threads(all, comm->size, comm->rank);
+        comm->idle_cores = count_idle(all, comm->size, comm->rank);
+    }
     ins_free(all);
     return status;
+}
+
+int ins_comm_idle_cores(const ins_comm *comm) {
+    return comm ? comm->idle_cores : 0;
 }
 
 int ins_comm_threads(const ins_comm *comm) {

@@ -28,6 +28,7 @@ struct ins_comm {
     const ins_comm_impl *impl;
     int rank, size;
     int threads;           /* of this rank; 0 = not known yet */
+    int idle_cores;        /* of this rank's machine */
     ins_request *requests; /* 2 * size, and */
     double *numbers;       /* INS_COMM_MAX_SUM * size: of the exchanges in comm.c */
 };
