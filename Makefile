@@ -56,12 +56,12 @@ bench: all
 	@$(BUILD)/instar bench train --config all --dtype auto
 
 # Other programs on the same training steps, in interleaved rounds; those whose path is not given are left out:
-#   make bench-peers PYTHON=venv/bin/python LLMC=llm.c/train_gpt2
+#   make bench-peers PYTHON=venv/bin/python LLMC=llm.c/train_gpt2 LLAMA=llama.cpp/build/bin
 PEERS_CONFIGS ?= ABCD
 PEERS_MODELS  ?= gpt2
 PEERS_ROUNDS  ?= 5
 bench-peers: all
-	@python3 bench/peers/run.py --instar $(BUILD)/instar --python "$(PYTHON)" --llmc "$(LLMC)" \
+	@python3 bench/peers/run.py --instar $(BUILD)/instar --python "$(PYTHON)" --llmc "$(LLMC)" --llama "$(LLAMA)" \
 		--configs $(PEERS_CONFIGS) --models $(PEERS_MODELS) --rounds $(PEERS_ROUNDS) $(if $(COMPILE),--compile) $(PEERS_OPTIONS)
 
 # The tables of docs/performance.md.

@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""Markdown tables of docs/performance.md, from benchmark results.
+"""Markdown tables of the documentation, from benchmark results.
 
-    bench/tables.py --instar build/instar            runs the benchmarks and prints the tables
-    bench/tables.py RESULT.json...                   tables of results that were written with --json:
-                                                     bench train, bench kernels, bench/peers/run.py
+    bench/tables.py --instar build/instar        run the benchmarks and print the tables
+    bench/tables.py RESULT.json...               tables of results that were written with --json: of bench train,
+                                                 bench kernels, bench/peers/run.py
+    ... --write docs/performance.md README.md    put them into files, between <!-- NAME --> and <!-- /NAME -->
 """
 import argparse
 import json
+import re
 import subprocess
 import sys
 
@@ -59,26 +61,64 @@ def kernels_table(document):
     return "\n\n".join(parts)
 
 
-def peers_table(document):
+def case_name(case):
+    return case["config"] or case["model"]
+
+
+def cases_of(documents):
+    return [case for document in documents for case in document.get("cases", []) if case["programs"]]
+
+
+def peers_table(cases):
     rows = []
-    for case in document["cases"]:
-        name = " ".join(part for part in (case["model"] if not case["config"] else "", case["config"]) if part)
+    for case in cases:
         for program in case["programs"]:
             own = program["name"] == "Instar"
-            rows.append([name, case["dtype"], (program["name"] + " " + program["version"]).strip(),
+            rows.append([case_name(case), case["dtype"], (program["name"] + " " + program["version"]).strip(),
                          ranged(program["ms"], 0), "" if own else ranged(program["times_instar"], 2),
                          ranged(program["times_bound"], 2), thousands(program["peak_rss_bytes"] / 1e6),
                          "" if own else "%.2f" % program["instar_rss_share"]])
-    return table(["config", "type", "program", "ms a step", "times Instar", "times the bound", "MB",
-                  "Instar's / its"], "lllrrrrr", rows)
+    return "%s, %d rounds.\n\n%s" % (cases[0]["chip"], len(cases[0]["programs"][0]["rounds"]), table(
+        ["config", "type", "program", "ms a step", "times Instar", "times the bound", "MB", "Instar's share of it"],
+        "lllrrrrr", rows))
+
+
+def summary_table(cases):
+    """A line a case: Instar, and the fastest of the other programs."""
+    rows = []
+    for case in cases:
+        own = [program for program in case["programs"] if program["name"] == "Instar"][0]
+        others = [program for program in case["programs"] if program is not own]
+        best = min(others, key=lambda program: program["times_instar"]["median"]) if others else None
+        rows.append([case_name(case), case["dtype"], thousands(own["ms"]["median"]),
+                     "%.2f" % own["times_bound"]["median"], thousands(own["peak_rss_bytes"] / 1e6),
+                     ("%.2f x %s" % (best["times_instar"]["median"], best["name"])) if best else "",
+                     ("%.2f" % best["instar_rss_share"]) if best else ""])
+    return table(["config", "type", "ms a step", "times the bound", "MB", "as fast as the next program",
+                  "memory, of the next program's"], "llrrrrr", rows)
 
 
 def tables_of(documents):
-    train = [d for d in documents if "rounds" in d and "cases" not in d]
-    parts = [train_table(train)] if train else []
-    parts += [kernels_table(d) for d in documents if "rows" in d]
-    parts += [peers_table(d) for d in documents if "cases" in d]
-    return "\n\n".join(parts)
+    """Name -> text."""
+    train = [d for d in documents if "bound_ms" in d]
+    cases = cases_of(documents)
+    tables = {"train": train_table(train)} if train else {}
+    for document in documents:
+        if "rows" in document:
+            tables["kernels " + document["dtype"]] = kernels_table(document)
+    if cases:
+        tables["peers"], tables["summary"] = peers_table(cases), summary_table(cases)
+    return tables
+
+
+def write(path, tables):
+    with open(path) as file:
+        text = file.read()
+    for name, content in tables.items():
+        marks = re.compile("(<!-- %s -->\n).*?(<!-- /%s -->)" % (re.escape(name), re.escape(name)), re.S)
+        text = marks.sub(lambda match: match.group(1) + content + "\n" + match.group(2), text)
+    with open(path, "w") as file:
+        file.write(text)
 
 
 def run(program, *words):
@@ -92,6 +132,7 @@ def run(program, *words):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--instar", help="run this program's benchmarks")
+    parser.add_argument("--write", nargs="+", default=[], metavar="FILE", help="files that have places for them")
     parser.add_argument("results", nargs="*", help="files with results")
     options = parser.parse_args()
     documents = []
@@ -106,7 +147,11 @@ def main():
             documents.append(run(options.instar, "kernels", "--config", "D", "--dtype", dtype))
     if not documents:
         parser.error("no results: give files, or --instar PROGRAM")
-    print(tables_of(documents))
+    tables = tables_of(documents)
+    for path in options.write:
+        write(path, tables)
+    if not options.write:
+        print("\n\n".join("%s\n\n%s" % item for item in tables.items()))
 
 
 if __name__ == "__main__":

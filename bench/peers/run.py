@@ -117,7 +117,25 @@ class LlmC(Script):
         return words + (["--data", self.options.llmc_data] if self.options.llmc_data else [])
 
 
-PEERS = (Torch, TorchCompiled, LlmC)
+class LlamaCpp(Script):
+    name = "llama.cpp"
+
+    def __init__(self, options):
+        super().__init__(options)
+        path = options.llama
+        if not path:
+            raise Absent("no program was given (LLAMA=path of its llama-finetune)")
+        self.program = os.path.join(path, "llama-finetune") if os.path.isdir(path) else path
+        if not os.access(self.program, os.X_OK):
+            raise Absent("%s is no program" % self.program)
+
+    def command(self, case):
+        if str(case) != "llama f32":
+            return None  # the model that it can train
+        return [sys.executable, os.path.join(HERE, "llama_train.py"), self.program] + self.common()
+
+
+PEERS = (Torch, TorchCompiled, LlmC, LlamaCpp)
 
 
 def run_once(program, case, prefix):
@@ -200,8 +218,9 @@ def arguments():
     parser.add_argument("--python", help="Python that has PyTorch")
     parser.add_argument("--llmc", help="llm.c's train_gpt2, or the folder that has it")
     parser.add_argument("--llmc-data", help="folder for its random model (500 MB), kept; default a temporary one")
+    parser.add_argument("--llama", help="llama.cpp's llama-finetune, or the folder that has it")
     parser.add_argument("--configs", default="ABCD", help="shapes of gpt2; default ABCD")
-    parser.add_argument("--models", default="gpt2", help="gpt2,lstm,mlp; default gpt2")
+    parser.add_argument("--models", default="gpt2", help="of gpt2,llama,lstm,mlp; default gpt2")
     parser.add_argument("--dtypes", default="f32,bf16")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=5, help="timed steps of each run")

@@ -21,6 +21,7 @@ GPT2 = {  # layers, width, heads, vocabulary, positions, rows, columns
     "C": (6, 384, 6, 8192, 256, 8, 256),
     "D": (4, 256, 4, 4096, 256, 16, 256),
 }
+LLAMA = (12, 768, 12, 2048, 50304, 1, 256)  # layers, width, heads, inner width of the MLP, vocabulary, rows, columns
 LSTM = (2, 256, 4096, 16, 256)  # layers, width, vocabulary, rows, columns
 MLP = (2, 512, 64, 8, 4096, 4096)  # hidden layers, hidden, embedding, window, vocabulary, positions a step
 
@@ -34,7 +35,7 @@ FASTEST = {
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--model", choices=("gpt2", "lstm", "mlp"), default="gpt2")
+    parser.add_argument("--model", choices=("gpt2", "llama", "lstm", "mlp"), default="gpt2")
     parser.add_argument("--config", choices=sorted(GPT2), default="D", help="shape of gpt2")
     parser.add_argument("--dtype", choices=("f32", "bf16"), default="f32")
     parser.add_argument("--steps", type=int, default=5, help="timed steps")
@@ -92,6 +93,52 @@ def make_models(torch):
             logits = functional.linear(self.norm(x), self.tokens.weight)
             return functional.cross_entropy(logits.view(-1, logits.shape[-1]), targets.view(-1))
 
+    class GatedBlock(nn.Module):
+        def __init__(self, width, heads, inner):
+            super().__init__()
+            self.heads = heads
+            self.norm1, self.norm2 = nn.RMSNorm(width, eps=1e-6), nn.RMSNorm(width, eps=1e-6)
+            self.q, self.k, self.v, self.out = (nn.Linear(width, width, bias=False) for _ in range(4))
+            self.gate, self.up = nn.Linear(width, inner, bias=False), nn.Linear(width, inner, bias=False)
+            self.down = nn.Linear(inner, width, bias=False)
+
+        def forward(self, x, cosine, sine):
+            def heads_of(y):
+                return y.view(*y.shape[:2], self.heads, -1).transpose(1, 2)
+
+            def rotated(y):
+                first, second = y.chunk(2, dim=-1)
+                return y * cosine + torch.cat((-second, first), dim=-1) * sine
+
+            y = self.norm1(x)
+            q, k, v = rotated(heads_of(self.q(y))), rotated(heads_of(self.k(y))), heads_of(self.v(y))
+            y = functional.scaled_dot_product_attention(q.to(v.dtype), k.to(v.dtype), v, is_causal=True)
+            x = x + self.out(y.transpose(1, 2).reshape(x.shape))
+            y = self.norm2(x)
+            return x + self.down(functional.silu(self.gate(y)) * self.up(y))
+
+    class Gated(nn.Module):
+        """Llama: rotary positions, RMSNorm before each part, gated MLP, no biases; tied head."""
+
+        def __init__(self, layers, width, heads, inner, vocab, columns):
+            super().__init__()
+            self.tokens, self.norm = nn.Embedding(vocab, width), nn.RMSNorm(width, eps=1e-6)
+            self.blocks = nn.ModuleList(GatedBlock(width, heads, inner) for _ in range(layers))
+            size = width // heads
+            angles = torch.outer(torch.arange(columns), 10000.0 ** (-torch.arange(0, size, 2) / size)).repeat(1, 2)
+            self.register_buffer("cosine", angles.cos(), persistent=False)
+            self.register_buffer("sine", angles.sin(), persistent=False)
+            for parameter in self.parameters():
+                if parameter.dim() == 2:
+                    nn.init.normal_(parameter, std=0.02)
+
+        def forward(self, ids, targets):
+            x = self.tokens(ids)
+            for block in self.blocks:
+                x = block(x, self.cosine, self.sine)
+            logits = functional.linear(self.norm(x), self.tokens.weight)
+            return functional.cross_entropy(logits.view(-1, logits.shape[-1]), targets.view(-1))
+
     class Recurrent(nn.Module):
         """Embedding, LSTM layers, tied head."""
 
@@ -122,7 +169,7 @@ def make_models(torch):
                 x = torch.tanh(layer(x))
             return functional.cross_entropy(self.head(x), targets)
 
-    return {"gpt2": Transformer, "lstm": Recurrent, "mlp": Window}
+    return {"gpt2": Transformer, "llama": Gated, "lstm": Recurrent, "mlp": Window}
 
 
 def build(torch, options):
@@ -130,6 +177,9 @@ def build(torch, options):
     if options.model == "gpt2":
         layers, width, heads, vocab, positions, rows, columns = GPT2[options.config]
         model, shape, targets = kinds["gpt2"](layers, width, heads, vocab, positions), (rows, columns), (rows, columns)
+    elif options.model == "llama":
+        layers, width, heads, inner, vocab, rows, columns = LLAMA
+        model, shape, targets = kinds["llama"](layers, width, heads, inner, vocab, columns), (rows, columns), (rows, columns)
     elif options.model == "lstm":
         layers, width, vocab, rows, columns = LSTM
         model, shape, targets = kinds["lstm"](layers, width, vocab), (rows, columns), (rows, columns)

@@ -182,7 +182,7 @@ INSTAR_API instar_status instar_doctor(instar *session, const instar_doctor_opti
                                        char **text);
 
 typedef struct instar_bench_options {
-    const char *model;  /* "gpt2"; NULL = that */
+    const char *model;  /* "gpt2", "llama"...; NULL = "gpt2" */
     const char *config; /* shape of gpt2, "A" to "D"; NULL = "D" */
     const char *dtype;  /* of matrix products: "f32", "bf16" or "auto" (what trains faster here); NULL = "f32" */
     int64_t steps;      /* timed; 0 = 20 */

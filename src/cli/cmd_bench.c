@@ -67,7 +67,7 @@ static int run(cli *c) {
     int code = 0;
     instar_bench_options bench = {0};
     const cli_option options[] = {
-        {"model", CLI_TEXT, &bench.model, "NAME", "gpt2, lstm or mlp; default gpt2", NULL},
+        {"model", CLI_TEXT, &bench.model, "NAME", "gpt2, llama, lstm or mlp; default gpt2", NULL},
         {"config", CLI_TEXT, &bench.config, "A|B|C|D|all", "shape of gpt2 and its batch; default D, the smallest",
          NULL},
         {"dtype", CLI_TEXT, &bench.dtype, "f32|bf16|auto", "of matrix products; default f32", NULL},

@@ -63,6 +63,9 @@ static void build_moves(ops_build *b) {
     begin(b, "side by side");
     ins_value both = ins_concat(g, (const ins_value[]){b->x, b->y}, 2, 2);
     end(b, ins_mul(g, both, both));
+    begin(b, "window");
+    ins_value window = ins_window(g, b->x, b->positions, 4);
+    end(b, ins_mul(g, window, window));
     begin(b, "half");
     ins_value half = ins_slice(g, b->x, 2, width / 4, width / 2);
     end(b, ins_mul(g, half, half));

@@ -17,6 +17,10 @@ static const ins_bench_shape shapes[] = {
      8, 256, 6 * 32 * 384},
     {"gpt2", 'D', "{preset: gpt2, layers: 4, width: 256, heads: 4, vocab: 4096, max_positions: 256, dropout: 0}", 4096,
      16, 256, 4 * 32 * 256},
+    {"llama", 0,
+     "{preset: llama, layers: 12, width: 768, heads: 12, ff: 2048, vocab: 50304, tied: true, max_positions: 256, "
+     "dropout: 0}",
+     50304, 1, 256, 12 * 32 * 768},
     /* Saved of a layer: gates, cell and output; the window, and each layer before and after its function. */
     {"lstm", 0, "{preset: lstm, layers: 2, width: 256, vocab: 4096}", 4096, 16, 256, 256 + 2 * 6 * 256},
     {"mlp", 0, "{preset: mlp, layers: 2, width: 64, hidden: 512, window: 8, vocab: 4096}", 4096, 16, 256,
@@ -28,7 +32,8 @@ ins_status ins_bench_shape_find(const char *model, char config, const ins_bench_
     if (!model) model = "gpt2";
     for (int i = 0; i < N_SHAPES; i++) {
         const ins_bench_shape *shape = &shapes[i];
-        if (strcmp(shape->model, model) != 0 || (shape->config && shape->config != (config ? config : 'D'))) continue;
+        char wanted = strcmp(model, "gpt2") == 0 && !config ? 'D' : config;
+        if (strcmp(shape->model, model) != 0 || shape->config != wanted) continue;
         *out = shape;
         return INS_OK;
     }
@@ -36,9 +41,10 @@ ins_status ins_bench_shape_find(const char *model, char config, const ins_bench_
     for (int i = 0; i < N_SHAPES; i++)
         if (i == 0 || strcmp(shapes[i].model, shapes[i - 1].model) != 0)
             ins_str_printf(&known, "%s%s", i ? ", " : "", shapes[i].model);
-    INS_FAIL(err, INS_USAGE, "there is no benchmark of model '%s' with configuration '%c'", model,
-             config ? config : 'D');
-    ins_error_hint(err, "models are %s; configurations are A, B, C and D", known.data ? known.data : "gpt2");
+    INS_FAIL(err, INS_USAGE, "there is no benchmark of model '%s'%s%.1s", model, config ? " with configuration " : "",
+             config ? &config : "");
+    ins_error_hint(err, "models are %s; gpt2 has configurations A, B, C and D, the others one shape",
+                   known.data ? known.data : "gpt2");
     ins_str_free(&known);
     return INS_USAGE;
 }

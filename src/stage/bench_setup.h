@@ -2,6 +2,7 @@
  *
  *   gpt2 A  12 layers x 768, vocabulary 50304, 4 x 64     gpt2 B  the same, 4 x 256
  *   gpt2 C   6 layers x 384, vocabulary  8192, 8 x 256    gpt2 D  4 layers x 256, vocabulary 4096, 16 x 256
+ *   llama   12 layers x 768, gated MLPs of 2048, vocabulary 50304, 1 x 256
  *
  * One step = forward, mean cross-entropy, backward, AdamW on every parameter (lr 1e-4, betas .9 .999, no decay, no
  * clipping).
@@ -23,7 +24,8 @@ typedef struct ins_bench_shape {
     double saved; /* elements that the backward pass needs again for each token, those of the vocabulary left out */
 } ins_bench_shape;
 
-/* model NULL = "gpt2"; config 0 = 'D'. INS_USAGE with a hint when there is no such shape. */
+/* model NULL = "gpt2"; config 0 = 'D' for gpt2, and what the others have. INS_USAGE with a hint when there is no such
+ * shape. */
 ins_status ins_bench_shape_find(const char *model, char config, const ins_bench_shape **out, ins_error *err);
 
 /* A model that is ready to train. */

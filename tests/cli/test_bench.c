@@ -153,7 +153,8 @@ static void test_kernels(void **state) {
 static void test_usage(void **state) {
     (void)state;
     bench("train --config E", 2), bench("train --config AB", 2), bench("train --dtype f16", 2);
-    bench("train --model bert", 2), bench("train --gemm mkl", 2), bench("kernels --model lstm", 2);
+    bench("train --model bert", 2), bench("train --gemm mkl", 2), bench("train --model llama --config A", 2),
+        bench("kernels --model lstm", 2);
     bench("train --rounds 1000", 2), bench("sleep", 2), bench("", 2);
 }
 
