@@ -182,12 +182,13 @@ INSTAR_API instar_status instar_doctor(instar *session, const instar_doctor_opti
                                        char **text);
 
 typedef struct instar_bench_options {
-    const char *model;  /* "gpt2", "llama"...; NULL = "gpt2" */
-    const char *config; /* shape of gpt2, "A" to "D"; NULL = "D" */
-    const char *dtype;  /* of matrix products: "f32", "bf16" or "auto" (what trains faster here); NULL = "f32" */
-    int64_t steps;      /* timed; 0 = 20 */
-    int64_t rounds;     /* between which the machine is probed; 0 = 5 */
-    const char *gemm;   /* who makes matrix products: "own", "measured", "onednn" or "openblas"; NULL = "own" */
+    const char *model;     /* "gpt2", "llama"...; NULL = "gpt2" */
+    const char *config;    /* shape of gpt2, "A" to "D"; NULL = "D" */
+    const char *dtype;     /* of matrix products: "f32", "bf16" or "auto" (what trains faster here); NULL = "f32" */
+    int64_t steps;         /* timed; 0 = 20 */
+    int64_t rounds;        /* between which the machine is probed; 0 = 5 */
+    const char *recompute; /* of activations: "none", "cheap" or "layers"; NULL = "none" */
+    const char *gemm;      /* who makes matrix products: "own", "measured", "onednn" or "openblas"; NULL = "own" */
 } instar_bench_options;
 /* Training speed on a fixed configuration, against the bound of this machine, probed before, between and after the
  * rounds of steps. Warns (message callback) when the machine changed its speed meanwhile. */

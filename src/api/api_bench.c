@@ -59,6 +59,16 @@ static ins_status read_gemm(const char *text, ins_gemm_policy *gemm, ins_error *
     return INS_FAIL(err, INS_USAGE, "products are made by one of %s, not by '%s'", INS_GEMM_POLICIES, text);
 }
 
+static ins_status read_recompute(const char *text, ins_recompute *recompute, ins_error *err) {
+    static const char *const names[INS_RECOMPUTES] = {"none", "cheap", "layers"};
+    for (int i = 0; i < INS_RECOMPUTES; i++) {
+        if (text && strcmp(text, names[i]) != 0) continue;
+        *recompute = (ins_recompute)i;
+        return INS_OK;
+    }
+    return INS_FAIL(err, INS_USAGE, "recompute is none, cheap or layers, not '%s'", text);
+}
+
 ins_status api_bench_options(const instar_bench_options *given, ins_bench_options *out, ins_error *err) {
     static const instar_bench_options nothing = {0};
     *out = (ins_bench_options){0};
@@ -66,6 +76,7 @@ ins_status api_bench_options(const instar_bench_options *given, ins_bench_option
     out->model = given->model, out->steps = given->steps, out->rounds = given->rounds;
     INS_TRY(read_config(given->config, &out->config, err));
     INS_TRY(read_gemm(given->gemm, &out->gemm, err));
+    INS_TRY(read_recompute(given->recompute, &out->recompute, err));
     return read_dtype(given->dtype, &out->dtype, err);
 }
 

@@ -9,6 +9,33 @@
 
 /* ---- plan ---- */
 
+/* ,"recompute":{"chosen":"none","ways":[{"name":..,"peak_bytes":..,"seconds":..},..]} */
+static void ways_json(const ins_stage_plan *plan, ins_str *out) {
+    if (plan->n_recompute == 0) return;
+    ins_str_printf(out, ",\"recompute\":{\"chosen\":\"%s\",\"ways\":[", plan->recompute[plan->chosen].name);
+    for (int i = 0; i < plan->n_recompute; i++) {
+        ins_str_printf(out, "%s{\"name\":\"%s\",\"peak_bytes\":", i ? "," : "", plan->recompute[i].name);
+        api_json_number(out, plan->recompute[i].peak_bytes);
+        ins_str_puts(out, ",\"seconds\":");
+        api_json_number(out, plan->recompute[i].seconds);
+        ins_str_putc(out, '}');
+    }
+    ins_str_puts(out, "]}");
+}
+
+/* "recompute of writer: none 24.5 MB 3.4 s (chosen), cheap 21 MB 3.5 s, ..." */
+static void ways_text(const ins_plan_row *row, ins_str *out) {
+    char bytes[32], time[32];
+    const ins_stage_plan *plan = &row->plan;
+    if (plan->n_recompute == 0 || row->cached) return;
+    ins_str_printf(out, "recompute in %s:", row->instance->name);
+    for (int i = 0; i < plan->n_recompute; i++)
+        ins_str_printf(out, "%s %s%s %s, %s", i ? ";" : "", plan->recompute[i].name,
+                       i == plan->chosen ? " (chosen)" : "", ins_human_size(plan->recompute[i].peak_bytes, bytes),
+                       ins_human_time(plan->recompute[i].seconds, time));
+    ins_str_putc(out, '\n');
+}
+
 static void plan_json(const ins_plan_row *rows, int64_t n, ins_str *out) {
     ins_str_puts(out, "{\"stages\":[");
     for (int64_t i = 0; i < n; i++) {
@@ -30,6 +57,7 @@ static void plan_json(const ins_plan_row *rows, int64_t n, ins_str *out) {
             ins_str_printf(out, ",\"%s\":", numbers[k].name);
             api_json_number(out, numbers[k].value);
         }
+        ways_json(&row->plan, out);
         ins_str_putc(out, '}');
     }
     ins_str_puts(out, "]}\n");
@@ -60,6 +88,7 @@ static void plan_text(const ins_plan_row *rows, int64_t n, ins_str *out) {
         disk += row->plan.disk_bytes;
     }
     api_table_print(&table, out);
+    for (int64_t i = 0; i < n; i++) ways_text(&rows[i], out);
     ins_str_printf(out, "to do: about %s", ins_human_time(seconds, text));
     ins_str_printf(out, ", %s of disk; blank = not known before the stage's inputs are there\n",
                    ins_human_size(disk, text));

@@ -24,6 +24,8 @@
 
 #define POOL_MAX_THREADS 4096
 #define POOL_MAX_TASKS   (INT64_C(1) << 30) /* of one run; longer lists are cut */
+#define POOL_STACK       ((size_t)8 << 20)
+#define POOL_STACK_USED  ((size_t)1 << 20)
 /* Longer than the pauses between the ops of a step, shorter than what another program would notice. */
 #define POOL_SPIN_NS 100000
 
@@ -123,9 +125,17 @@ static void pool_count(ins_pool *pool, uint32_t n) {
     if (atomic_load(&pool->caller_sleeps)) futex_wake(&pool->done, 1);
 }
 
+/* Kernels keep tiles and panels on the stack. Which thread runs which kernel first is a matter of luck, so without this
+ * a page fault could come in any step. */
+static __attribute__((noinline)) void touch_stack(void) {
+    volatile char pages[POOL_STACK_USED];
+    for (size_t at = 0; at < sizeof pages; at += 4096) pages[at] = 0;
+}
+
 static void *worker_main(void *arg) {
     pool_worker *worker = arg;
     ins_pool *pool = worker->pool;
+    touch_stack();
     for (;;) {
         uint32_t seen = atomic_load(&pool->epoch);
         if (atomic_load(&pool->stop)) return NULL;
@@ -199,8 +209,23 @@ void ins_pool_run_range(ins_pool *pool, int64_t n, int64_t chunk, ins_range_fn f
     ins_pool_run(pool, n / chunk + (n % chunk != 0), range_task, &job);
 }
 
+/* The calling thread is thread 0, if its stack is large enough to look at. */
+static void touch_caller_stack(void) {
+    pthread_attr_t attr;
+    void *low;
+    size_t size = 0;
+    if (pthread_getattr_np(pthread_self(), &attr) != 0) return;
+    bool known = pthread_attr_getstack(&attr, &low, &size) == 0;
+    pthread_attr_destroy(&attr);
+    char here;
+    if (known && (size_t)(&here - (char *)low) > 4 * POOL_STACK_USED) touch_stack();
+}
+
 static ins_status pool_start(ins_pool *pool, ins_error *err) {
     sigset_t all, old;
+    pthread_attr_t attr;
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, POOL_STACK);
     sigfillset(&all); /* signals go to the program's own threads */
     pthread_sigmask(SIG_SETMASK, &all, &old);
     ins_status status = INS_OK;
@@ -208,7 +233,7 @@ static ins_status pool_start(ins_pool *pool, ins_error *err) {
         pool_worker *worker = &pool->workers[i];
         worker->pool = pool;
         worker->index = i + 1;
-        int code = pthread_create(&worker->handle, NULL, worker_main, worker);
+        int code = pthread_create(&worker->handle, &attr, worker_main, worker);
         if (code != 0) {
             status = INS_FAIL(err, INS_ENV, "cannot start thread %d of %d", i + 2, pool->n_threads);
             ins_error_hint(err, "use fewer threads (--threads N) or raise the limit of processes (ulimit -u)");
@@ -220,6 +245,8 @@ static ins_status pool_start(ins_pool *pool, ins_error *err) {
         pool->n_started++;
     }
     pthread_sigmask(SIG_SETMASK, &old, NULL);
+    pthread_attr_destroy(&attr);
+    touch_caller_stack();
     return status;
 }
 

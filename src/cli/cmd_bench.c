@@ -71,6 +71,8 @@ static int run(cli *c) {
         {"config", CLI_TEXT, &bench.config, "A|B|C|D|all", "shape of gpt2 and its batch; default D, the smallest",
          NULL},
         {"dtype", CLI_TEXT, &bench.dtype, "f32|bf16|auto", "of matrix products; default f32", NULL},
+        {"recompute", CLI_TEXT, &bench.recompute, "none|cheap|layers",
+         "activations computed again instead of kept; default none", NULL},
         {"gemm", CLI_TEXT, &bench.gemm, "own|measured|onednn|openblas", "who makes matrix products; default own", NULL},
         {"steps", CLI_INT, &bench.steps, "N", "timed steps; default 20, for kernels 5", NULL},
         {"rounds", CLI_INT, &bench.rounds, "N", "parts of the steps, the machine probed between them; default 5", NULL},

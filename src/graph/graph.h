@@ -51,6 +51,7 @@ typedef struct ins_plan ins_plan;
  *   cheap    what is cheap to compute is computed again in the backward pass: norms, activation functions, casts
  *   layers   of each layer ("layers.N" scope) only its input is kept; the backward pass computes the layer again */
 typedef enum ins_recompute { INS_RECOMPUTE_NONE, INS_RECOMPUTE_CHEAP, INS_RECOMPUTE_LAYERS } ins_recompute;
+enum { INS_RECOMPUTES = 3 };
 typedef struct ins_plan_options {
     const char *const *keep_taps; /* taps to keep to the end; NULL-ended, or NULL */
     bool no_fusion;               /* tests: plain graph */

@@ -71,18 +71,24 @@ static ins_status bind_copies(const ins_train_graph_config *config, ins_graph *g
     return INS_OK;
 }
 
+static bool has_copies(const ins_train_graph_config *config) {
+    return config->weights_bf16 && config->compute == INS_DTYPE_BF16;
+}
+
+static ins_status new_graph(const ins_train_graph_config *config, ins_graph **out, ins_error *err) {
+    INS_TRY(ins_graph_new(INS_DTYPE_F32, config->compute, out, err));
+    INS_TRY(build_graph(config, *out, err));
+    return has_copies(config) ? ins_graph_detach_casts(*out, COPY_SUFFIX, err) : INS_OK;
+}
+
 static ins_status make_ready(const ins_train_graph_config *config, ins_train_graph *tg, ins_error *err) {
-    INS_TRY(ins_graph_new(INS_DTYPE_F32, config->compute, &tg->graph, err));
-    INS_TRY(build_graph(config, tg->graph, err));
-    bool copies = config->weights_bf16 && config->compute == INS_DTYPE_BF16;
-    if (copies) INS_TRY(ins_graph_detach_casts(tg->graph, COPY_SUFFIX, err));
-    const ins_plan_options options = {.keep_taps = config->keep_taps,
-                                      .recompute = config->recompute,
-                                      .gemm_choices = config->gemm_choices};
+    INS_TRY(new_graph(config, &tg->graph, err));
+    const ins_plan_options options = {
+        .keep_taps = config->keep_taps, .recompute = config->recompute, .gemm_choices = config->gemm_choices};
     INS_TRY(ins_plan_new(tg->graph, &options, ins_pool_threads(config->pool), &tg->plan, err));
     INS_TRY(ins_exec_new(tg->plan, config->pool, &tg->exec, err));
     INS_TRY(ins_model_bind(config->model, tg->exec, config->weights, err));
-    if (copies) INS_TRY(bind_copies(config, tg->graph, tg->exec, err));
+    if (has_copies(config)) INS_TRY(bind_copies(config, tg->graph, tg->exec, err));
     return config->grads ? bind_gradients(config, tg->graph, tg->exec, err) : INS_OK;
 }
 
@@ -99,6 +105,26 @@ ins_status ins_train_graph_new(const ins_train_graph_config *config, ins_train_g
     }
     *out = tg;
     return INS_OK;
+}
+
+ins_status ins_train_graph_costs(const ins_train_graph_config *config, ins_train_cost out[INS_RECOMPUTES],
+                                 ins_error *err) {
+    ins_graph *graph = NULL;
+    ins_status status = new_graph(config, &graph, err);
+    for (int i = 0; i < INS_RECOMPUTES && status == INS_OK; i++) {
+        const ins_plan_options options = {.keep_taps = config->keep_taps, .recompute = (ins_recompute)i};
+        ins_plan *plan = NULL;
+        status = ins_plan_new(graph, &options, ins_pool_threads(config->pool), &plan, err);
+        if (status != INS_OK) break;
+        size_t results = (size_t)(2 * config->n_rows * config->n_cols + 1) * sizeof(float); /* loss, nll, correct */
+        out[i] = (ins_train_cost){.bytes = ins_plan_arena_bytes(plan) + results,
+                                  .matmul_flops = ins_plan_matmul_flops(plan),
+                                  .again_flops = ins_plan_again_flops(plan),
+                                  .again_bytes = ins_plan_again_bytes(plan)};
+        ins_plan_free(plan);
+    }
+    ins_graph_free(graph);
+    return status;
 }
 
 void ins_train_graph_free(ins_train_graph *tg) {

@@ -22,6 +22,16 @@ typedef struct ins_train_graph ins_train_graph;
 ins_status ins_train_graph_new(const ins_train_graph_config *config, ins_train_graph **out, ins_error *err);
 void ins_train_graph_free(ins_train_graph *tg);
 
+/* What a run takes with each way of recompute, in the order of the enum. Plans only: of weights and grads it matters
+ * whether they are NULL. */
+typedef struct ins_train_cost {
+    size_t bytes;        /* activations, scratch and results */
+    double matmul_flops; /* as ins_plan_matmul_flops */
+    double again_flops, again_bytes;
+} ins_train_cost;
+ins_status ins_train_graph_costs(const ins_train_graph_config *config, ins_train_cost out[INS_RECOMPUTES],
+                                 ins_error *err);
+
 /* What a run gives. nll, correct: [n_rows * n_cols], valid until the next run. */
 typedef struct ins_train_result {
     double loss; /* sum of weighted NLL x loss_scale */

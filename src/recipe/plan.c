@@ -25,7 +25,8 @@ static ins_status plan_one(const ins_recipe *recipe, const ins_cache *cache, ins
                                  .log = log,
                                  .metrics = &no_metrics,
                                  .stop = &never,
-                                 .result = &result};
+                                 .result = &result,
+                                 .cache_dir = cache ? cache->root : NULL};
     ins_status status = kind->plan(&context, &row->plan, err);
     row->known = status == INS_OK;
     if (status != INS_OK) ins_error_frame(err, "stage %s", instance->name);

@@ -122,6 +122,7 @@ ins_status ins_bench_run_new(const ins_bench_setup *setup, ins_bench_run *out, i
                                      .weights = out->weights,
                                      .weights_bf16 = out->weights_bf16,
                                      .grads = out->grads,
+                                     .recompute = setup->recompute,
                                      .gemm_choices = out->gemm_choices,
                                      .pool = pool};
     return ins_train_graph_new(&config, &out->graph, err);

@@ -47,8 +47,9 @@ typedef struct ins_bench_run {
 
 typedef struct ins_bench_setup {
     const ins_bench_shape *shape;
-    ins_dtype dtype;      /* of matrix products: F32 or BF16 */
-    ins_gemm_policy gemm; /* products are measured, where asked for, in the first step */
+    ins_dtype dtype;         /* of matrix products: F32 or BF16 */
+    ins_recompute recompute; /* of activations */
+    ins_gemm_policy gemm;    /* products are measured, where asked for, in the first step */
     ins_pool *pool;
 } ins_bench_setup;
 

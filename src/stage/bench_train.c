@@ -154,7 +154,7 @@ ins_status ins_bench_train(const ins_bench_options *options, ins_pool *pool, ins
     int64_t steps = options->steps ? options->steps : 20, rounds = options->rounds ? options->rounds : 5;
     if (steps < 1 || steps > 1000000 || rounds < 1 || rounds > INS_BENCH_MAX_ROUNDS)
         return INS_FAIL(err, INS_USAGE, "a benchmark has 1 to 1000000 steps in 1 to %d rounds", INS_BENCH_MAX_ROUNDS);
-    ins_bench_setup setup = {.dtype = options->dtype, .gemm = options->gemm, .pool = pool};
+    ins_bench_setup setup = {.dtype = options->dtype, .gemm = options->gemm, .recompute = options->recompute, .pool = pool};
     INS_TRY(ins_bench_shape_find(options->model, options->config, &setup.shape, err));
     *out = (ins_bench_result){.model = setup.shape->model,
                               .config = setup.shape->config,

@@ -24,6 +24,7 @@ typedef struct ins_bench_options {
     char config;       /* 0 = 'D' */
     ins_dtype dtype;   /* F32 or BF16 */
     ins_gemm_policy gemm;
+    ins_recompute recompute;
     int64_t steps;  /* timed, after two that are not; 0 = 20 */
     int64_t rounds; /* 0 = 5; no more than steps */
 } ins_bench_options;

@@ -43,10 +43,16 @@ ins_status ins_stage_input_dir(const ins_stage_context *c, const char *ref, cons
 ins_status ins_metrics_start(const ins_stage_context *c, ins_error *err);
 
 /* What `instar plan` prints, from options and inputs alone (inputs that are not built yet have dir NULL). */
+typedef struct ins_stage_way {
+    const char *name; /* "none", "cheap", "layers"; static */
+    double peak_bytes, seconds;
+} ins_stage_way;
 typedef struct ins_stage_plan {
     int64_t params;
     double peak_bytes, disk_bytes, flop, seconds; /* 0 = unknown */
     int64_t steps, tokens;
+    ins_stage_way recompute[3]; /* what the ways to save memory would take */
+    int n_recompute, chosen;    /* 0 = there is no such choice; which of them the stage takes */
 } ins_stage_plan;
 
 typedef struct ins_stage {

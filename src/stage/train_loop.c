@@ -19,6 +19,7 @@ typedef struct train_loop {
     double started, last_saved, last_shown;
     int64_t first_step, first_tokens;
     double step_seconds, tokens_per_s;
+    bool beyond_probes;    /* steps were faster than the peak that was probed */
     bool stopping, saving; /* what all ranks do at this boundary: see decide */
     ins_step_report report;
 } train_loop;
@@ -157,19 +158,22 @@ static void count_time(train_loop *l, double seconds) {
     double now = (double)l->report.tokens / seconds;
     l->tokens_per_s = l->tokens_per_s > 0 ? 0.9 * l->tokens_per_s + 0.1 * now : now;
     l->step_seconds += seconds;
+    double flops = l->tokens_per_s / (double)l->report.tokens * ins_trainer_flops(l->run->trainer);
+    if (l->report.tokens > 0) l->beyond_probes |= ins_train_saw_rate(l->run, flops);
     set_speed(l);
 }
 
-/* The machine may have been busy when the stage began: the peak that counts is the largest seen, also now. */
+/* The machine may have been busy when the peak was measured: what counts is the largest rate seen. */
 static void report_speed(train_loop *l) {
-    const ins_stage_result *result = l->run->c->result;
+    char peak[32];
     if (!(l->step_seconds > 0)) return;
     ins_train_measure_again(l->run);
     set_speed(l);
-    if (result->mfu > 1)
-        ins_logf(l->run->c->log, INS_LOG_WARN,
-                 "%s: %.0f %% of the measured peak: the machine was busier when the peak was measured than in training",
-                 l->run->c->name, 100 * result->mfu);
+    if (l->beyond_probes)
+        ins_logf(l->run->c->log, INS_LOG_INFO,
+                 "%s: MFU is of %sFLOP/s, the largest rate seen in probes and steps: the machine was busier when the "
+                 "peak was probed than in training",
+                 l->run->c->name, ins_human_count(l->run->peak_flops, peak));
 }
 
 static void show(train_loop *l, bool last) {
@@ -288,7 +292,7 @@ static ins_status write_end(train_loop *l, ins_error *err) {
     record.done = true;
     record.tokens = state->tokens;
     record.flop = ins_trainer_flops(run->trainer) * (double)state->step;
-    record.peak_bytes = (double)ins_trainer_bytes(run->trainer);
+    record.peak_bytes = ins_train_peak_bytes(run);
     INS_TRY(ins_train_record_write(run->c->dir, &record, run->gemm, err));
     return ins_train_leave(run->c, &record, err);
 }

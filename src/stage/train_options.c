@@ -161,6 +161,15 @@ static const ins_opt_row rows[] = {
      .choices = INS_GEMM_POLICIES,
      .help = "Who makes the matrix products of training: Instar's own kernels; for each product the fastest of these, "
              "oneDNN and OpenBLAS, measured once a machine; or one library. Evaluation and generation always use own."},
+    {.name = "recompute",
+     .type = INS_OPT_CHOICE,
+     .offset = ROW(recompute),
+     .def = "auto",
+     .choices = "auto none cheap layers",
+     .flags = INS_OPT_NO_HASH,
+     .help = "Activations that are computed again in the backward pass instead of kept: none; cheap ones (norms, "
+             "activation functions); of each layer all but its input, for about a fifth more time. The result is the "
+             "same bits. auto: the first of these that fits into the memory that is free."},
     {.name = "spike",
      .type = INS_OPT_CHOICE,
      .offset = ROW(spike),

@@ -25,7 +25,8 @@ typedef struct ins_train_options {
     int packing;
     double clip, ema;
     int precision;
-    int gemm; /* ins_gemm_policy */
+    int gemm;      /* ins_gemm_policy */
+    int recompute; /* 0 = auto, else 1 + an ins_recompute */
     int spike;
     double spike_z;
     ins_opt_components probes;

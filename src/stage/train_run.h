@@ -34,7 +34,10 @@ typedef struct ins_train_run {
     char precision_why[160];
     int64_t n_steps;
     double lr;
-    double peak_flops; /* of the compute dtype, the largest of all measurements; 0 = not measured */
+    double peak_flops;   /* of the compute dtype, the largest rate seen; 0 = not measured */
+    double probed_flops; /* the last measurement, equal on all ranks */
+    int64_t base_bytes;  /* of memory that the process had before the stage */
+    ins_trainer_cost costs[INS_RECOMPUTES];
     int64_t *probe_steps;
     int64_t n_probe_steps;
     ins_train_record record; /* of an earlier attempt at this stage */
@@ -45,17 +48,23 @@ typedef struct ins_train_run {
 ins_status ins_train_open(ins_train_run *run, const ins_stage_context *c, ins_error *err);
 void ins_train_close(ins_train_run *run);
 
-enum { INS_TRAIN_ANY_VOCAB = 2 }; /* stands in for the tokenizer's size: every model's vocabulary is as large */
-#define INS_TRAIN_EFFICIENCY 0.5  /* share of the measured peak that plans assume */
+enum { INS_TRAIN_ANY_VOCAB = 2 };         /* stands in for the tokenizer's size: every model's vocabulary is as large */
+#define INS_TRAIN_PROCESS_BYTES (6 << 20) /* code, tables and stacks that the first steps touch */
+#define INS_TRAIN_EFFICIENCY    0.5       /* share of the measured peak that plans assume */
 
 /* The parts of it in their order, for plan and show-batch. */
 ins_status ins_train_open_model(ins_train_run *run, ins_error *err);
 ins_status ins_train_open_model_unfed(ins_train_run *run, int64_t vocab, ins_error *err); /* no tokens, no weights */
 ins_status ins_train_measure_machine(ins_train_run *run, ins_error *err);                 /* precision, peak; once */
-void ins_train_measure_again(ins_train_run *run); /* the peak; of a stage that is too short to matter: not */
+void ins_train_measure_again(
+    ins_train_run *run); /* the peak, at the end; of a stage that is too short to matter: not */
+bool ins_train_saw_rate(ins_train_run *run, double flops); /* true: that was the highest so far */
 ins_status ins_train_choose_sizes(ins_train_run *run, ins_error *err);
 ins_status ins_train_open_data(ins_train_run *run, ins_error *err);
 ins_status ins_train_open_trainer(ins_train_run *run, ins_error *err);
+
+/* Memory of the process while it trains: what it had before, and the trainer's. */
+double ins_train_peak_bytes(const ins_train_run *run);
 
 /* train_gemm.c: before the trainer is made; and after the first step, when every product is known: what was chosen is
  * kept in the record and, for later stages, in the cache. Does nothing the second time. */

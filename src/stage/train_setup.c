@@ -4,13 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernel/probe_machine.h"
+#include "base/mem_system.h"
 #include "model/derive.h"
 #include "stage/train_run.h"
 
 enum { RESUME_PATH = 4096 };
 enum { DEFAULT_CONTEXT = 256, MICRO_POSITIONS = 4096, MIN_STEPS = 10 };
-#define WORTH_MEASURING 0.5 /* seconds of work at the peak: from there on the peak is measured more than once */
+#define MEMORY_SHARE 0.8 /* of the memory that is free, for training; the rest is for probes and the system */
 
 /* ---- sizes ---- */
 
@@ -51,39 +51,21 @@ static int64_t choose_steps(ins_train_run *run, int64_t budget) {
     return steps < 1 ? 1 : steps;
 }
 
-/* Once chosen it stays, also where a later measurement would say otherwise: a resumed stage must not change its
- * arithmetic. */
-static ins_status choose_precision(ins_train_run *run, ins_error *err) {
-    ins_dtype *compute = &run->trainer_options.compute;
-    ins_precision asked = (ins_precision)run->options->precision;
-    if (run->has_record && asked == INS_PRECISION_AUTO)
-        asked = run->record.compute == INS_DTYPE_BF16 ? INS_PRECISION_BF16 : INS_PRECISION_F32;
-    INS_TRY(ins_precision_choose(asked, compute, run->precision_why, err));
-    if (run->has_record && run->options->precision == INS_PRECISION_AUTO)
-        snprintf(run->precision_why, sizeof run->precision_why, "%s: as when the stage began",
-                 ins_dtype_name(*compute));
+/* The fastest that fits: the results are the same bits, so it may differ from one attempt at a stage to the next. */
+static ins_status choose_recompute(ins_train_run *run, ins_error *err) {
+    ins_trainer_options *t = &run->trainer_options;
+    int64_t available = ins_mem_available();
+    INS_TRY(ins_trainer_costs(run->model, t, ins_train_needs_history(run->options), run->c->pool, run->costs, err));
+    if (run->options->recompute > 0) {
+        t->recompute = (ins_recompute)(run->options->recompute - 1);
+        return INS_OK;
+    }
+    int choice = INS_RECOMPUTE_NONE;
+    while (choice + 1 < INS_RECOMPUTES && available > 0 &&
+           (double)run->costs[choice].bytes > MEMORY_SHARE * (double)available)
+        choice++;
+    t->recompute = (ins_recompute)choice;
     return INS_OK;
-}
-
-/* Of all ranks together: they measure at the same time, as they will train. */
-static ins_status measure_peak(const ins_train_run *run, double *peak, ins_error *err) {
-    *peak = ins_probe_flops(run->trainer_options.compute, run->c->pool);
-    return ins_comm_sum(run->c->comm, peak, 1, err);
-}
-
-ins_status ins_train_measure_machine(ins_train_run *run, ins_error *err) {
-    if (run->peak_flops > 0) return INS_OK;
-    INS_TRY(ins_comm_agree(run->c->comm, choose_precision(run, err), err));
-    INS_TRY(
-        ins_comm_broadcast(run->c->comm, &run->trainer_options.compute, sizeof run->trainer_options.compute, 0, err));
-    return measure_peak(run, &run->peak_flops, err);
-}
-
-/* Other work on the machine only ever lowers a measurement. */
-void ins_train_measure_again(ins_train_run *run) {
-    if (step_flops(run) * (double)run->n_steps < WORTH_MEASURING * run->peak_flops) return;
-    double peak = 0;
-    if (measure_peak(run, &peak, NULL) == INS_OK && peak > run->peak_flops) run->peak_flops = peak;
 }
 
 ins_status ins_train_choose_sizes(ins_train_run *run, ins_error *err) {
@@ -115,22 +97,29 @@ ins_status ins_train_choose_sizes(ins_train_run *run, ins_error *err) {
     run->schedule = (const ins_schedule *)o->schedule.desc;
     double derived = ins_derive_lr(n_params) * run->optimizer->default_lr_scale * (o->init ? 0.5 : 1.0);
     run->lr = o->lr > 0 ? o->lr : derived;
-    return INS_OK;
+    INS_TRY(ins_comm_agree(run->c->comm, choose_recompute(run, err), err));
+    return ins_comm_broadcast(run->c->comm, &t->recompute, sizeof t->recompute, 0, err);
 }
 
 /* ---- all of it ---- */
 
+double ins_train_peak_bytes(const ins_train_run *run) {
+    return (double)run->base_bytes + (double)ins_trainer_bytes(run->trainer);
+}
+
 static void say_plan(const ins_train_run *run) {
+    static const char *const recompute[INS_RECOMPUTES] = {"", " (recompute: cheap)", " (recompute: layers)"};
     const ins_trainer_options *t = &run->trainer_options;
     char params[32], memory[32], flop[32];
     ins_human_count((double)ins_model_params(run->model)->n_elements, params);
-    ins_human_size((double)ins_trainer_bytes(run->trainer), memory);
+    ins_human_size(ins_train_peak_bytes(run), memory);
     ins_human_count(ins_trainer_flops(run->trainer) * (double)run->n_steps, flop);
     ins_logf(run->c->log, INS_LOG_INFO,
-             "%s: %s parameters, %lld steps of %lld x %lld positions (%lld runs a step), lr %.3g, peak memory %s, "
+             "%s: %s parameters, %lld steps of %lld x %lld positions (%lld runs a step), lr %.3g, peak memory %s%s, "
              "%sFLOP; %s",
              run->c->name, params, (long long)run->n_steps, (long long)(t->micro_rows * t->n_micro),
-             (long long)t->context, (long long)t->n_micro, run->lr, memory, flop, run->precision_why);
+             (long long)t->context, (long long)t->n_micro, run->lr, memory, recompute[t->recompute], flop,
+             run->precision_why);
 }
 
 ins_train_record ins_train_choices(const ins_train_run *run) {
@@ -202,20 +191,21 @@ static ins_status open_record(ins_train_run *run, ins_error *err) {
 }
 
 ins_status ins_train_open(ins_train_run *run, const ins_stage_context *c, ins_error *err) {
-    *run = (ins_train_run){.c = c, .options = c->options, .arena = ins_arena_new(0)};
+    *run = (ins_train_run){.c = c,
+                           .options = c->options,
+                           .arena = ins_arena_new(0),
+                           .base_bytes = ins_mem_resident() + INS_TRAIN_PROCESS_BYTES};
     INS_TRY(
         ins_comm_agree(c->comm, run->arena ? INS_OK : INS_FAIL(err, INS_NOMEM, "no memory for the train stage"), err));
     INS_TRY(open_record(run, err));
     INS_TRY(ins_comm_agree(c->comm, ins_train_open_model(run, err), err));
     INS_TRY(ins_train_choose_sizes(run, err));
     INS_TRY(ins_comm_agree(c->comm, ins_train_open_data(run, err), err));
-    ins_train_measure_again(run);
     INS_TRY(ins_comm_agree(c->comm, ins_train_gemm_open(run, err), err));
     INS_TRY(ins_comm_agree(c->comm, ins_train_open_trainer(run, err), err));
     INS_TRY(resume(run, err));
     /* Steps that are done were made without a record of choices: so are the rest. */
     if (run->gemm && ins_trainer_get_state(run->trainer)->step > 0) ins_gemm_choices_close(run->gemm);
-    ins_train_measure_again(run);
     INS_TRY(ins_train_probe_steps(run->options, run->n_steps, &run->probe_steps, &run->n_probe_steps, err));
     say_plan(run);
     return INS_OK;

@@ -48,6 +48,7 @@ static ins_status construct(ins_trainer *t, ins_error *err) {
                                      .weights = t->weights,
                                      .weights_bf16 = t->weights_bf16,
                                      .grads = t->micro_grads ? t->micro_grads : t->grads,
+                                     .recompute = t->options.recompute,
                                      .gemm_choices = t->options.gemm_choices,
                                      .pool = t->pool};
     INS_TRY(ins_train_graph_new(&config, &t->graph, err));
@@ -342,11 +343,7 @@ double ins_trainer_flops(const ins_trainer *t) {
 }
 
 size_t ins_trainer_bytes(const ins_trainer *t) {
-    size_t slab = (size_t)ins_model_params(t->model)->slab_count * sizeof(float);
-    size_t n_slabs =
-        2 + (size_t)t->optimizer->n_slots + (t->micro_grads ? 1 : 0) + (t->ema ? 1 : 0) + (t->previous ? 1 : 0);
-    size_t batch = (size_t)(t->rows.n_micro * t->rows.micro_rows * t->options.context) * 7 * sizeof(float);
-    if (t->reducer) batch += ins_reducer_bytes(t->reducer);
-    size_t copy = t->weights_bf16 ? ins_bf16_slab_bytes(ins_model_params(t->model)) : 0;
-    return ins_plan_arena_bytes(ins_train_graph_plan(t->graph)) + n_slabs * slab + copy + batch;
+    size_t reducer = t->reducer ? ins_reducer_bytes(t->reducer) : 0;
+    size_t run = ins_plan_arena_bytes(ins_train_graph_plan(t->graph));
+    return run + reducer + trainer_kept_bytes(t->model, &t->options, t->previous != NULL);
 }

@@ -21,11 +21,12 @@ typedef enum ins_spike_action { INS_SPIKE_NONE, INS_SPIKE_SKIP } ins_spike_actio
 typedef struct ins_trainer_options {
     ins_opt_component objective, optimizer;
     ins_dtype compute;
-    int64_t context;    /* columns of a row */
-    int64_t micro_rows; /* rows of one run of the graph */
-    int64_t n_micro;    /* runs a step: the step has micro_rows * n_micro rows */
-    double clip;        /* largest gradient norm; 0 = no clipping */
-    double ema;         /* decay of the averaged weights; 0 = none */
+    int64_t context;         /* columns of a row */
+    int64_t micro_rows;      /* rows of one run of the graph */
+    int64_t n_micro;         /* runs a step: the step has micro_rows * n_micro rows */
+    ins_recompute recompute; /* of activations; the results are the same bits */
+    double clip;             /* largest gradient norm; 0 = no clipping */
+    double ema;              /* decay of the averaged weights; 0 = none */
     int spike_action;
     double spike_z; /* a step whose loss or norm lies this many deviations above its running mean is a spike */
     uint64_t seed;
@@ -100,5 +101,14 @@ const ins_batch *ins_trainer_batch(const ins_trainer *t, int64_t micro);
 
 double ins_trainer_flops(const ins_trainer *t); /* matmul + attention, of a whole step on all ranks */
 size_t ins_trainer_bytes(const ins_trainer *t); /* arena + slabs + batches, of this rank */
+
+/* What a trainer with these options would take, for each way of recompute (trainer_cost.c). */
+typedef struct ins_trainer_cost {
+    size_t bytes;                    /* as ins_trainer_bytes */
+    double flops;                    /* as ins_trainer_flops */
+    double again_flops, again_bytes; /* added by recompute, of a whole step on all ranks */
+} ins_trainer_cost;
+ins_status ins_trainer_costs(const ins_model *model, const ins_trainer_options *options, bool history, ins_pool *pool,
+                             ins_trainer_cost out[INS_RECOMPUTES], ins_error *err);
 
 #endif

@@ -45,6 +45,9 @@ int64_t trainer_n_valid(const ins_trainer *t, int64_t micro);
  * together. */
 uint64_t trainer_micro_number(const ins_trainer *t, int64_t micro, int32_t *extra);
 
+/* Slabs, batches and results: what is not in the graph's arena. */
+size_t trainer_kept_bytes(const ins_model *model, const ins_trainer_options *o, bool history);
+
 ins_status trainer_open_ranks(ins_trainer *t, ins_error *err); /* nothing with one process */
 /* Counts of the whole step, or the failure of any rank. */
 ins_status trainer_share_counts(ins_trainer *t, ins_status status, ins_step_report *report, ins_error *err);

@@ -1,6 +1,7 @@
 #include "base/testing.h"
 
 #include "base/mem.h"
+#include "base/mem_system.h"
 
 static void counts_and_fails_on_demand(void **state) {
     (void)state;
@@ -129,11 +130,67 @@ static void arena_texts(void **state) {
     ins_arena_free(arena);
 }
 
+static void put_file(const char *dir, const char *name, const char *text) {
+    char path[600];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    for (char *slash = strchr(path + strlen(dir) + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        assert_ok(ins_dir_make(path, NULL));
+        *slash = '/';
+    }
+    assert_ok(ins_file_write_atomic(path, text, strlen(text), NULL));
+}
+
+static int64_t available(const char *dir, const char *meminfo, const char *groups) {
+    char mem[600], cgroup[600];
+    put_file(dir, "meminfo", meminfo);
+    put_file(dir, "cgroup", groups);
+    snprintf(mem, sizeof mem, "%s/meminfo", dir);
+    snprintf(cgroup, sizeof cgroup, "%s/cgroup", dir);
+    return ins_mem_available_in(mem, cgroup, dir);
+}
+
+static void memory_of_the_system(void **state) {
+    (void)state;
+    char dir[256];
+    static const char meminfo[] = "MemTotal: 9000 kB\nMemFree:  10 kB\nMemAvailable:    8000 kB\n";
+    test_scratch_dir(dir, sizeof dir);
+    assert_int_equal(available(dir, meminfo, "0::/box/app\n"), 8000 * 1024);
+    put_file(dir, "box/app/memory.max", "max\n");
+    put_file(dir, "box/memory.max", "4096000\n");
+    put_file(dir, "box/memory.current", "1000000\n");
+    assert_int_equal(available(dir, meminfo, "0::/box/app\n"), 3096000);
+    put_file(dir, "box/memory.stat", "anon 5\ninactive_file 400000\n");
+    assert_int_equal(available(dir, meminfo, "0::/box/app\n"), 3496000);
+    put_file(dir, "box/memory.current", "5000000\n"); /* beyond it: as good as nothing, but known */
+    assert_int_equal(available(dir, meminfo, "0::/box/app\n"), 1);
+    put_file(dir, "memory/v1/memory.limit_in_bytes", "2000000\n");
+    put_file(dir, "memory/v1/memory.usage_in_bytes", "500000\n");
+    assert_int_equal(available(dir, meminfo, "3:cpu:/v1\n4:memory:/v1\n"), 1500000);
+    put_file(dir, "memory/v1/memory.limit_in_bytes", "9223372036854771712\n"); /* none */
+    assert_int_equal(available(dir, meminfo, "4:memory:/v1\n"), 8000 * 1024);
+    assert_int_equal(available(dir, "nonsense\n", "4:memory:/v1\n"), 0);
+    assert_true(ins_mem_available() > 0);
+    int64_t before = ins_mem_resident();
+    void *block = NULL;
+    const size_t bytes = 32 << 20;
+    assert_true(before > 0);
+    assert_ok(ins_pages_alloc(bytes, true, &block, NULL));
+    memset(block, 1, bytes);
+    assert_true(ins_mem_resident() - before > (int64_t)bytes / 2);
+    ins_pages_free(block, bytes);
+    assert_ok(ins_dir_remove(dir, NULL));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(counts_and_fails_on_demand),         cmocka_unit_test(impossible_sizes_fail),
-        cmocka_unit_test(pages_are_zero_and_aligned),         cmocka_unit_test(checked_arithmetic),
-        cmocka_unit_test(arena_gives_zeroed_disjoint_memory), cmocka_unit_test(arena_texts),
+        cmocka_unit_test(counts_and_fails_on_demand),
+        cmocka_unit_test(impossible_sizes_fail),
+        cmocka_unit_test(pages_are_zero_and_aligned),
+        cmocka_unit_test(checked_arithmetic),
+        cmocka_unit_test(arena_gives_zeroed_disjoint_memory),
+        cmocka_unit_test(arena_texts),
+        cmocka_unit_test(memory_of_the_system),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
