@@ -31,7 +31,7 @@ void ins_comm_abort(ins_comm *comm, int exit_code) {
 /* ---- waiting ---- */
 
 enum { LOOKS_AT_ONCE = 200 };
-#define YIELD_SECONDS 0.002
+#define YIELD_SECONDS 0.02
 #define SLEEP_SECONDS 0.5 /* after this the naps are long */
 
 static void nap(double waited) {

@@ -27,6 +27,7 @@ typedef struct ins_comm_impl {
 struct ins_comm {
     const ins_comm_impl *impl;
     int rank, size;
+    bool broken;           /* a transfer failed: the ranks can't end together in good order any more */
     int threads;           /* of this rank; 0 = not known yet */
     int idle_cores;        /* of this rank's machine */
     ins_request *requests; /* 2 * size, and */

@@ -59,9 +59,15 @@ static ins_status load(mpi_comm *mpi, ins_error *err) {
     return found ? INS_OK : INS_FAIL(err, INS_ENV, LIBRARY " is no Open MPI that this build knows");
 }
 
-static ins_status fail(const mpi_comm *mpi, int code, const char *what, ins_error *err) {
+static const mpi_comm *of(const ins_comm *comm) {
+    return (const mpi_comm *)comm; /* its first member */
+}
+
+static ins_status fail(ins_comm *comm, int code, const char *what, ins_error *err) {
+    const mpi_comm *mpi = of(comm);
     char text[MPI_MAX_ERROR_STRING] = "";
     int len = 0;
+    comm->broken = true;
     mpi->MPI_Error_string(code, text, &len);
     INS_FAIL(err, INS_ENV, "MPI: %s failed: %.300s", what, text);
     ins_error_hint(err, "another process may have ended; the same command goes on from the last checkpoint");
@@ -69,10 +75,6 @@ static ins_status fail(const mpi_comm *mpi, int code, const char *what, ins_erro
 }
 
 /* ---- messages ---- */
-
-static const mpi_comm *of(const ins_comm *comm) {
-    return (const mpi_comm *)comm; /* its first member */
-}
 
 static ins_status check_bytes(size_t bytes, ins_error *err) {
     return bytes <= INT_MAX ? INS_OK : INS_FAIL(err, INS_BUG, "a message of %zu bytes", bytes);
@@ -84,7 +86,7 @@ static ins_status mpi_send(ins_comm *comm, const void *data, size_t bytes, int t
     MPI_Request request;
     INS_TRY(check_bytes(bytes, err));
     int code = mpi->MPI_Isend(data, (int)bytes, mpi->byte, to, tag, mpi->world, &request);
-    if (code != MPI_SUCCESS) return fail(mpi, code, "sending", err);
+    if (code != MPI_SUCCESS) return fail(comm, code, "sending", err);
     out->handle = request;
     return INS_OK;
 }
@@ -95,7 +97,7 @@ static ins_status mpi_receive(ins_comm *comm, void *data, size_t bytes, int from
     MPI_Request request;
     INS_TRY(check_bytes(bytes, err));
     int code = mpi->MPI_Irecv(data, (int)bytes, mpi->byte, from, tag, mpi->world, &request);
-    if (code != MPI_SUCCESS) return fail(mpi, code, "receiving", err);
+    if (code != MPI_SUCCESS) return fail(comm, code, "receiving", err);
     out->handle = request;
     return INS_OK;
 }
@@ -108,7 +110,7 @@ static ins_status mpi_test(ins_comm *comm, ins_request *requests, int64_t n, boo
         if (!requests[i].handle) continue;
         MPI_Request request = requests[i].handle;
         int code = mpi->MPI_Test(&request, &flag, MPI_STATUS_IGNORE);
-        if (code != MPI_SUCCESS) return fail(mpi, code, "a transfer", err);
+        if (code != MPI_SUCCESS) return fail(comm, code, "a transfer", err);
         requests[i].handle = flag ? NULL : request;
         *done = *done && flag;
     }
@@ -119,7 +121,9 @@ static void mpi_abort(ins_comm *comm, int exit_code) {
     of(comm)->MPI_Abort(of(comm)->world, exit_code);
 }
 
+/* Finalizing waits for all ranks: not for those that are lost. */
 static void mpi_close(ins_comm *comm) {
+    if (comm->broken) mpi_abort(comm, ins_status_exit_code(INS_ENV));
     of(comm)->MPI_Finalize();
     ins_free((void *)comm);
 }
