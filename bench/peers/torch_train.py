@@ -140,17 +140,17 @@ def make_models(torch):
             return functional.cross_entropy(logits.view(-1, logits.shape[-1]), targets.view(-1))
 
     class Recurrent(nn.Module):
-        """Embedding, LSTM layers, tied head."""
+        """Embedding, LSTM layers, a head of its own."""
 
         def __init__(self, layers, width, vocab):
             super().__init__()
             self.tokens = nn.Embedding(vocab, width)
             self.lstm = nn.LSTM(width, width, layers, batch_first=True)
-            nn.init.normal_(self.tokens.weight, std=0.02)
+            self.head = nn.Linear(width, vocab, bias=False)
 
         def forward(self, ids, targets):
             x, _ = self.lstm(self.tokens(ids))
-            logits = functional.linear(x, self.tokens.weight)
+            logits = self.head(x)
             return functional.cross_entropy(logits.view(-1, logits.shape[-1]), targets.view(-1))
 
     class Window(nn.Module):

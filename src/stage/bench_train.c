@@ -110,7 +110,7 @@ static ins_status profile_step(timing *t, ins_str *profile, ins_error *err) {
 }
 
 static ins_bench_spread probe_spread(const timing *t, int64_t n, size_t offset, double unit) {
-    double values[INS_BENCH_MAX_ROUNDS + 1];
+    double values[INS_BENCH_MAX_ROUNDS + 1] = {0};
     for (int64_t i = 0; i < n; i++) memcpy(&values[i], (const char *)&t->probes[i] + offset, sizeof values[i]);
     ins_bench_spread spread = ins_bench_spread_of(values, n);
     return (ins_bench_spread){spread.min / unit, spread.median / unit, spread.max / unit};
@@ -118,14 +118,14 @@ static ins_bench_spread probe_spread(const timing *t, int64_t n, size_t offset, 
 
 /* The bound that each probe alone gives: what its two rates are worth to this model. */
 static bool is_unsteady(const timing *t, const ins_bench_work *work, int64_t n) {
-    double bounds[INS_BENCH_MAX_ROUNDS + 1];
+    double bounds[INS_BENCH_MAX_ROUNDS + 1] = {0};
     for (int64_t i = 0; i < n; i++) bounds[i] = bound_ms(work, t->probes[i].flops, t->probes[i].update);
     ins_bench_spread spread = ins_bench_spread_of(bounds, n);
     return spread.max > (1 + INS_BENCH_UNSTEADY) * spread.min;
 }
 
 static void conclude(timing *t, ins_bench_result *out) {
-    double ratios[INS_BENCH_MAX_ROUNDS];
+    double ratios[INS_BENCH_MAX_ROUNDS] = {0};
     for (int64_t round = 0; round < out->n_rounds; round++) {
         int64_t first = out->steps * round / out->n_rounds, last = out->steps * (round + 1) / out->n_rounds;
         const ins_bench_probe *before = &t->probes[round], *after = before + 1;
