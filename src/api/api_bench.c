@@ -80,7 +80,7 @@ ins_status api_bench_options(const instar_bench_options *given, ins_bench_option
     return read_dtype(given->dtype, &out->dtype, err);
 }
 
-static void put_json(const ins_bench_result *r, int threads, ins_str *out) {
+static void put_json(const ins_bench_result *r, ins_str *out) {
     const ins_bench_spread ms = {r->ms_min, r->ms_median, r->ms_max}, ratios = {r->ratio_min, r->ratio, r->ratio_max};
     char config[2] = {r->config, 0};
     api_json_chip(out);
@@ -97,7 +97,8 @@ static void put_json(const ins_bench_result *r, int threads, ins_str *out) {
     api_json_string(out, r->model);
     ins_str_puts(out, ",\"config\":");
     api_json_string(out, r->config ? config : NULL);
-    ins_str_printf(out, ",\"dtype\":\"%s\",\"threads\":%d", ins_dtype_name(r->dtype), threads);
+    ins_str_printf(out, ",\"dtype\":\"%s\",\"threads\":%d,\"ranks\":%d", ins_dtype_name(r->dtype), r->threads,
+                   r->ranks);
     api_json_field(out, "steps", (double)r->steps);
     api_json_field(out, "tokens", (double)r->work.tokens);
     api_json_field(out, "parameters", (double)r->work.n_params);
@@ -131,6 +132,7 @@ static void put_text(const ins_bench_result *r, ins_str *out) {
     ins_str_printf(out, ", %s, %s parameters, %lld tokens a step; %lld steps in %lld rounds\n",
                    ins_dtype_name(r->dtype), ins_human_count((double)r->work.n_params, params),
                    (long long)r->work.tokens, (long long)r->steps, (long long)r->n_rounds);
+    if (r->ranks > 1) ins_str_printf(out, "shared by %d ranks with %d threads in all\n", r->ranks, r->threads);
     ins_str_printf(out, "step      %8.1f ms (%.1f to %.1f; the update %.1f), %.0f tokens/s, %.1f GFLOP/s\n",
                    r->ms_median, r->ms_min, r->ms_max, r->update_ms, r->tokens_per_s, r->gflops);
     ins_str_printf(out, "bound     %8.1f ms = %.1f GFLOP at the peak + %.2f GB at the bandwidth\n", r->bound_ms,
@@ -154,7 +156,10 @@ instar_status instar_bench_train(instar *session, const instar_bench_options *op
     ins_str out = {0};
     api_begin(session);
     ins_status status = api_bench_options(options, &bench, &err);
-    if (status == INS_OK) status = ins_bench_train(&bench, session->pool, NULL, &result, &err);
+    status = ins_comm_agree(session->comm, status, &err);
+    if (status == INS_OK) /* auto may have been decided in another way elsewhere */
+        status = ins_comm_broadcast(session->comm, &bench.dtype, sizeof bench.dtype, 0, &err);
+    if (status == INS_OK) status = ins_bench_train(&bench, session->pool, session->comm, NULL, &result, &err);
     if (status != INS_OK) return api_end(session, status, &err);
     if (result.unsteady)
         ins_logf(&session->log, INS_LOG_WARN,
@@ -164,8 +169,9 @@ instar_status instar_bench_train(instar *session, const instar_bench_options *op
                  100 * INS_BENCH_UNSTEADY, result.peak_gflops.min, result.peak_gflops.max, result.update_gbs.min,
                  result.update_gbs.max);
     if (format == INSTAR_JSON)
-        put_json(&result, ins_pool_threads(session->pool), &out);
+        put_json(&result, &out);
     else
         put_text(&result, &out);
+    if (ins_comm_rank(session->comm) > 0) ins_str_free(&out); /* one result for all */
     return api_give(session, &out, text);
 }

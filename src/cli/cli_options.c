@@ -46,6 +46,9 @@ static const char *nearest_command(const char *word) {
 int cli_usage_error(const cli *c, const char *fmt, ...) {
     char text[512];
     va_list args;
+    int rank;
+    cli_ranks(&rank);
+    if (rank > 0) return 2; /* the first of several processes says it */
     va_start(args, fmt);
     vsnprintf(text, sizeof text, fmt, args);
     va_end(args);

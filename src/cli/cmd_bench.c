@@ -77,7 +77,11 @@ static int run(cli *c) {
         {"steps", CLI_INT, &bench.steps, "N", "timed steps; default 20, for kernels 5", NULL},
         {"rounds", CLI_INT, &bench.rounds, "N", "parts of the steps, the machine probed between them; default 5", NULL},
         {0}};
+    int rank;
     if (!cli_parse(c, options, 1, 1, &code)) return code;
+    c->on_ranks = strcmp(c->words[0], "train") == 0;
+    if (c->on_ranks && bench.config && strcmp(bench.config, "all") == 0 && cli_ranks(&rank) > 1)
+        return cli_usage_error(c, "several processes measure one configuration at a time, not --config all");
     for (int i = 0; i < N_COMMANDS; i++) {
         if (strcmp(c->words[0], commands[i].name) != 0) continue;
         if (bench.config && strcmp(bench.config, "all") == 0) return run_all(c);

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "format/yaml.h"
+#include "stage/trainer_internal.h"
 
 static const ins_bench_shape shapes[] = {
     {"gpt2", 'A', "{preset: gpt2, layers: 12, width: 768, heads: 12, vocab: 50304, max_positions: 1024, dropout: 0}",
@@ -74,16 +75,24 @@ static ins_status make_model(ins_bench_run *run, ins_error *err) {
 
 static ins_status fill_batch(ins_bench_run *run, ins_error *err) {
     const ins_bench_shape *shape = run->shape;
-    INS_TRY(ins_batch_new(shape->rows, shape->cols, &run->batch, err));
-    ins_rng rng = ins_rng_start(ins_rng_derive(1, "bench", 0), 0);
-    for (int64_t i = 0; i < shape->rows * shape->cols; i++) {
+    int64_t size = ins_comm_size(run->comm), rank = ins_comm_rank(run->comm);
+    int64_t first = shape->rows * rank / size, rows = shape->rows * (rank + 1) / size - first;
+    if (rows < 1) {
+        INS_FAIL(err, INS_USAGE, "a step of this benchmark has %lld rows: too few for %lld ranks",
+                 (long long)shape->rows, (long long)size);
+        ins_error_hint(err, "start no more than %lld processes", (long long)shape->rows);
+        return INS_USAGE;
+    }
+    INS_TRY(ins_batch_new(rows, shape->cols, &run->batch, err));
+    ins_rng rng = ins_rng_start(ins_rng_derive(1, "bench", (uint64_t)rank), 0);
+    for (int64_t i = 0; i < rows * shape->cols; i++) {
         run->batch->ids[i] = (int32_t)ins_rng_below(&rng, (uint64_t)shape->vocab);
         run->batch->targets[i] = (int32_t)ins_rng_below(&rng, (uint64_t)shape->vocab);
         run->batch->weights[i] = 1;
         run->batch->positions[i] = (int32_t)(i % shape->cols);
         run->batch->segments[i] = 1;
     }
-    run->batch->n_targets = run->batch->n_tokens = shape->rows * shape->cols;
+    run->batch->n_targets = run->batch->n_tokens = rows * shape->cols;
     ins_batch_spans(run->batch, INS_SPAN_CAUSAL, true);
     return INS_OK;
 }
@@ -100,10 +109,26 @@ static ins_status make_slabs(ins_bench_run *run, ins_error *err) {
     return INS_OK;
 }
 
+static void gradient_ready(void *arg, int64_t row) {
+    ins_reducer_row(((ins_bench_run *)arg)->reducer, row);
+}
+static void gradient_tick(void *arg) {
+    ins_reducer_tick(((ins_bench_run *)arg)->reducer);
+}
+
+static ins_status open_ranks(ins_bench_run *run, ins_error *err) {
+    const ins_exec_watcher watcher = {.ready = gradient_ready, .tick = gradient_tick, .arg = run};
+    const ins_params *params = ins_model_params(run->model);
+    if (ins_comm_size(run->comm) == 1) return INS_OK;
+    INS_TRY(ins_reducer_new(run->comm, params, run->grads, run->pool, &run->reducer, err));
+    return trainer_watch_rows(ins_train_graph_exec(run->graph), params, &watcher, err);
+}
+
 ins_status ins_bench_run_new(const ins_bench_setup *setup, ins_bench_run *out, ins_error *err) {
     const ins_bench_shape *shape = setup->shape;
     ins_pool *pool = setup->pool;
-    *out = (ins_bench_run){.shape = shape, .dtype = setup->dtype, .pool = pool, .arena = ins_arena_new(0)};
+    *out = (ins_bench_run){
+        .shape = shape, .dtype = setup->dtype, .pool = pool, .comm = setup->comm, .arena = ins_arena_new(0)};
     if (!out->arena) return INS_FAIL(err, INS_NOMEM, "no memory for the benchmark");
     INS_TRY(parse_component(out, &ins_family_objective, "clm", &out->objective, err));
     INS_TRY(parse_component(out, &ins_family_optimizer, "{kind: adamw, beta2: 0.999, weight_decay: 0}", &out->optimizer,
@@ -117,7 +142,7 @@ ins_status ins_bench_run_new(const ins_bench_setup *setup, ins_bench_run *out, i
     ins_train_graph_config config = {.model = out->model,
                                      .objective = &out->objective,
                                      .compute = setup->dtype,
-                                     .n_rows = shape->rows,
+                                     .n_rows = out->batch->n_rows,
                                      .n_cols = shape->cols,
                                      .weights = out->weights,
                                      .weights_bf16 = out->weights_bf16,
@@ -125,11 +150,13 @@ ins_status ins_bench_run_new(const ins_bench_setup *setup, ins_bench_run *out, i
                                      .recompute = setup->recompute,
                                      .gemm_choices = out->gemm_choices,
                                      .pool = pool};
-    return ins_train_graph_new(&config, &out->graph, err);
+    INS_TRY(ins_train_graph_new(&config, &out->graph, err));
+    return open_ranks(out, err);
 }
 
 void ins_bench_run_free(ins_bench_run *run) {
     ins_train_graph_free(run->graph);
+    ins_reducer_free(run->reducer);
     ins_gemm_choices_free(run->gemm_choices);
     ins_batch_free(run->batch);
     if (run->model) {
@@ -146,21 +173,38 @@ void ins_bench_run_free(ins_bench_run *run) {
     *run = (ins_bench_run){0};
 }
 
+/* Each rank its parts, then all weights to all. */
+static ins_status update_parts(ins_bench_run *run, ins_update *update, ins_error *err) {
+    const ins_optimizer *optimizer = (const ins_optimizer *)run->optimizer.desc;
+    for (int64_t i = 0; i < ins_reducer_n_parts(run->reducer); i++) {
+        ins_reducer_part(run->reducer, i, &update->begin, &update->end);
+        if (update->end > update->begin) optimizer->update(run->optimizer.options, update);
+    }
+    INS_TRY(ins_reducer_gather(run->reducer, run->weights, err));
+    if (run->weights_bf16) ins_bf16_slab_fill(update->params, run->weights, run->weights_bf16, run->pool);
+    return INS_OK;
+}
+
 ins_status ins_bench_run_step(ins_bench_run *run, double *ms, ins_error *err) {
-    double started = ins_now();
-    INS_TRY(ins_train_graph_run(run->graph, run->batch, 1.0 / (double)run->batch->n_targets, NULL, false, NULL, err));
+    double started = ins_now(), targets = (double)(run->shape->rows * run->shape->cols);
+    if (run->reducer) ins_reducer_begin(run->reducer);
+    INS_TRY(ins_train_graph_run(run->graph, run->batch, 1.0 / targets, NULL, false, NULL, err));
+    if (run->reducer) INS_TRY(ins_reducer_finish(run->reducer, err));
     double ran = ins_now();
     if (run->gemm_choices && run->n_steps == 0) ins_gemm_choices_settle(run->gemm_choices);
     ins_update update = {.params = ins_model_params(run->model),
                          .weights = run->weights,
-                         .weights_bf16 = run->weights_bf16,
+                         .weights_bf16 = run->reducer ? NULL : run->weights_bf16,
                          .grads = run->grads,
                          .slots = run->slots,
                          .lr = 1e-4,
                          .grad_scale = 1,
                          .step = ++run->n_steps,
                          .pool = run->pool};
-    ((const ins_optimizer *)run->optimizer.desc)->update(run->optimizer.options, &update);
+    if (run->reducer)
+        INS_TRY(update_parts(run, &update, err));
+    else
+        ((const ins_optimizer *)run->optimizer.desc)->update(run->optimizer.options, &update);
     double ended = ins_now();
     run->update_seconds = ended - ran;
     *ms = 1e3 * (ended - started);

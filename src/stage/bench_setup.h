@@ -11,6 +11,7 @@
 #define INS_STAGE_BENCH_SETUP_H
 
 #include "data/batch.h"
+#include "dist/reducer.h"
 #include "kernel/gemm_choice.h"
 #include "objective/train_graph.h"
 #include "optim/bf16_slab.h"
@@ -38,6 +39,8 @@ typedef struct ins_bench_run {
     ins_opt_component objective, optimizer;
     float *weights, *grads, **slots;
     uint16_t *weights_bf16; /* NULL in f32 */
+    ins_comm *comm;         /* ranks that share the rows of a step; NULL = this process alone */
+    ins_reducer *reducer;   /* of their gradients; NULL with one process */
     ins_batch *batch;
     ins_gemm_choices *gemm_choices; /* NULL = our own kernels */
     ins_train_graph *graph;
@@ -51,9 +54,11 @@ typedef struct ins_bench_setup {
     ins_recompute recompute; /* of activations */
     ins_gemm_policy gemm;    /* products are measured, where asked for, in the first step */
     ins_pool *pool;
+    ins_comm *comm; /* NULL = this process alone */
 } ins_bench_setup;
 
-/* On failure too, ins_bench_run_free is due. */
+/* On failure too, ins_bench_run_free is due. With several ranks all call the same functions in the same order; a step
+ * is over when all have the new weights. */
 ins_status ins_bench_run_new(const ins_bench_setup *setup, ins_bench_run *out, ins_error *err);
 void ins_bench_run_free(ins_bench_run *run);
 ins_status ins_bench_run_step(ins_bench_run *run, double *ms, ins_error *err);

@@ -80,25 +80,44 @@ static ins_status time_round(timing *t, int64_t first, int64_t last, ins_bench_r
     return INS_OK;
 }
 
+/* The rates of all ranks together: they probe at the same time, as they train. */
+static ins_status probe(const ins_bench_setup *setup, ins_bench_probe *out, ins_error *err) {
+    INS_TRY(ins_comm_barrier(setup->comm, err));
+    ins_bench_probe own = ins_bench_probe_now(setup->dtype, setup->pool);
+    double rates[] = {own.flops, own.read, own.update};
+    INS_TRY(ins_comm_sum(setup->comm, rates, 3, err));
+    *out = (ins_bench_probe){.flops = rates[0], .read = rates[1], .update = rates[2]};
+    return INS_OK;
+}
+
+static ins_status sum_ranks(ins_comm *comm, ins_bench_result *out, ins_error *err) {
+    double sums[] = {(double)out->peak_rss_bytes, (double)out->arena_bytes, (double)out->steady_allocs,
+                     (double)out->steady_faults, out->threads};
+    INS_TRY(ins_comm_sum(comm, sums, 5, err));
+    out->peak_rss_bytes = (int64_t)sums[0], out->arena_bytes = (int64_t)sums[1];
+    out->steady_allocs = (uint64_t)sums[2], out->steady_faults = (uint64_t)sums[3];
+    out->threads = (int)sums[4];
+    return INS_OK;
+}
+
 /* One probe more than rounds. The first comes before the model takes its memory, and memory is read before the second,
  * so that the peak is that of training alone. */
 static ins_status measure(timing *t, const ins_bench_setup *setup, ins_bench_result *out, ins_error *err) {
-    ins_pool *pool = setup->pool;
     double warm = 0;
-    t->probes[0] = ins_bench_probe_now(out->dtype, pool);
+    INS_TRY(probe(setup, &t->probes[0], err));
     reset_peak_memory();
-    INS_TRY(ins_bench_run_new(setup, &t->run, err));
+    INS_TRY(ins_comm_agree(setup->comm, ins_bench_run_new(setup, &t->run, err), err));
     INS_TRY(ins_bench_run_step(&t->run, &out->first_step_ms, err));
     for (int i = 1; i < WARMUP; i++) INS_TRY(ins_bench_run_step(&t->run, &warm, err));
     for (int64_t round = 0; round < out->n_rounds; round++) {
         int64_t first = out->steps * round / out->n_rounds, last = out->steps * (round + 1) / out->n_rounds;
         INS_TRY(time_round(t, first, last, out, err));
         if (round == 0) out->peak_rss_bytes = peak_memory();
-        t->probes[round + 1] = ins_bench_probe_now(out->dtype, pool);
+        INS_TRY(probe(setup, &t->probes[round + 1], err));
     }
     out->arena_bytes = (int64_t)ins_plan_arena_bytes(ins_train_graph_plan(t->run.graph));
     out->work = ins_bench_run_work(&t->run);
-    return INS_OK;
+    return sum_ranks(setup->comm, out, err);
 }
 
 static ins_status profile_step(timing *t, ins_str *profile, ins_error *err) {
@@ -148,18 +167,21 @@ static void conclude(timing *t, ins_bench_result *out) {
     out->gflops = out->work.flop / (out->ms_median * 1e6);
 }
 
-ins_status ins_bench_train(const ins_bench_options *options, ins_pool *pool, ins_str *profile, ins_bench_result *out,
-                           ins_error *err) {
+ins_status ins_bench_train(const ins_bench_options *options, ins_pool *pool, ins_comm *comm, ins_str *profile,
+                           ins_bench_result *out, ins_error *err) {
     timing t = {0};
     int64_t steps = options->steps ? options->steps : 20, rounds = options->rounds ? options->rounds : 5;
     if (steps < 1 || steps > 1000000 || rounds < 1 || rounds > INS_BENCH_MAX_ROUNDS)
         return INS_FAIL(err, INS_USAGE, "a benchmark has 1 to 1000000 steps in 1 to %d rounds", INS_BENCH_MAX_ROUNDS);
-    ins_bench_setup setup = {.dtype = options->dtype, .gemm = options->gemm, .recompute = options->recompute, .pool = pool};
+    ins_bench_setup setup = {
+        .dtype = options->dtype, .gemm = options->gemm, .recompute = options->recompute, .pool = pool, .comm = comm};
     INS_TRY(ins_bench_shape_find(options->model, options->config, &setup.shape, err));
     *out = (ins_bench_result){.model = setup.shape->model,
                               .config = setup.shape->config,
                               .dtype = options->dtype,
                               .steps = steps,
+                              .threads = ins_pool_threads(pool),
+                              .ranks = ins_comm_size(comm),
                               .n_rounds = rounds < steps ? rounds : steps};
     t.ms = ins_calloc((size_t)steps, sizeof *t.ms);
     t.update_ms = ins_calloc((size_t)steps, sizeof *t.update_ms);

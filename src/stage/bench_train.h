@@ -38,6 +38,7 @@ typedef struct ins_bench_result {
     char config; /* 0 for models that have one shape */
     ins_dtype dtype;
     int64_t steps, n_rounds;
+    int threads, ranks; /* threads of all ranks */
     ins_bench_round rounds[INS_BENCH_MAX_ROUNDS];
     double ms_min, ms_median, ms_max;                   /* of all timed steps */
     double update_ms;                                   /* the optimizer's part, median */
@@ -56,9 +57,10 @@ typedef struct ins_bench_result {
 
 #define INS_BENCH_UNSTEADY 0.15
 
-/* profile (may be NULL) gets the time per op. */
-ins_status ins_bench_train(const ins_bench_options *options, ins_pool *pool, ins_str *profile, ins_bench_result *out,
-                           ins_error *err);
+/* profile (may be NULL) gets the time per op. With ranks (comm; else NULL) the rows of a step are shared out, and what
+ * is reported, probes and memory too, is of all of them. */
+ins_status ins_bench_train(const ins_bench_options *options, ins_pool *pool, ins_comm *comm, ins_str *profile,
+                           ins_bench_result *out, ins_error *err);
 
 /* Sorts. n >= 1. */
 ins_bench_spread ins_bench_spread_of(double *values, int64_t n);

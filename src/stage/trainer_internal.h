@@ -49,6 +49,9 @@ uint64_t trainer_micro_number(const ins_trainer *t, int64_t micro, int32_t *extr
 size_t trainer_kept_bytes(const ins_model *model, const ins_trainer_options *o, bool history);
 
 ins_status trainer_open_ranks(ins_trainer *t, ins_error *err); /* nothing with one process */
+/* Watch the gradients of the rows of params: an index is a row. */
+ins_status trainer_watch_rows(ins_exec *exec, const ins_params *params, const ins_exec_watcher *watcher,
+                              ins_error *err);
 /* Counts of the whole step, or the failure of any rank. */
 ins_status trainer_share_counts(ins_trainer *t, ins_status status, ins_step_report *report, ins_error *err);
 /* The last run of a step begins; its gradients, sums and failures become everybody's. */

@@ -52,9 +52,8 @@ static void on_tick(void *arg) {
     if (t->sending) ins_reducer_tick(t->reducer);
 }
 
-static ins_status watch_gradients(ins_trainer *t, ins_error *err) {
-    const ins_params *params = ins_model_params(t->model);
-    const ins_exec_watcher watcher = {.ready = on_ready, .tick = on_tick, .arg = t};
+ins_status trainer_watch_rows(ins_exec *exec, const ins_params *params, const ins_exec_watcher *watcher,
+                              ins_error *err) {
     ins_arena *arena = ins_arena_new(0);
     const char **names = ins_calloc((size_t)params->n + 1, sizeof *names);
     bool fine = arena && names;
@@ -62,7 +61,7 @@ static ins_status watch_gradients(ins_trainer *t, ins_error *err) {
         names[i] = ins_arena_printf(arena, "grad.%s", params->rows[i].name);
         fine = names[i] != NULL;
     }
-    ins_status status = fine ? ins_exec_watch(ins_train_graph_exec(t->graph), names, params->n, &watcher, err)
+    ins_status status = fine ? ins_exec_watch(exec, names, params->n, watcher, err)
                              : INS_FAIL(err, INS_NOMEM, "no memory for the names of gradients");
     ins_free(names);
     ins_arena_free(arena);
@@ -70,9 +69,11 @@ static ins_status watch_gradients(ins_trainer *t, ins_error *err) {
 }
 
 ins_status trainer_open_ranks(ins_trainer *t, ins_error *err) {
+    const ins_exec_watcher watcher = {.ready = on_ready, .tick = on_tick, .arg = t};
+    const ins_params *params = ins_model_params(t->model);
     if (ins_comm_size(t->options.comm) == 1) return INS_OK;
-    INS_TRY(ins_reducer_new(t->options.comm, ins_model_params(t->model), t->grads, t->pool, &t->reducer, err));
-    return watch_gradients(t, err);
+    INS_TRY(ins_reducer_new(t->options.comm, params, t->grads, t->pool, &t->reducer, err));
+    return trainer_watch_rows(ins_train_graph_exec(t->graph), params, &watcher, err);
 }
 
 /* ---- sums ---- */
