@@ -5,7 +5,8 @@ file(GLOB loop_srcs CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/kernel/cpu/loop_*.
 set(bf16_srcs ${CMAKE_SOURCE_DIR}/src/kernel/cpu/cpu_gemm.c ${CMAKE_SOURCE_DIR}/src/kernel/cpu/cpu_gemm_pack.c
              ${CMAKE_SOURCE_DIR}/src/kernel/cpu/cpu_probe.c ${CMAKE_SOURCE_DIR}/src/kernel/cpu/cpu_lstm.c
              ${CMAKE_SOURCE_DIR}/src/kernel/cpu/cpu_lstm_backward.c ${CMAKE_SOURCE_DIR}/src/kernel/cpu/cpu_attention.c
-             ${CMAKE_SOURCE_DIR}/src/kernel/cpu/cpu_attention_backward.c)
+             ${CMAKE_SOURCE_DIR}/src/kernel/cpu/cpu_attention_backward.c
+             ${CMAKE_SOURCE_DIR}/src/kernel/cpu/cpu_attention_few.c)
 
 # One object library of kernel sources under a name of its own, its objects added to the archive.
 function(ins_kernel_variant name)

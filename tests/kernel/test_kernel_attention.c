@@ -236,6 +236,48 @@ static void test_cache_stride(void **state) {
     attention_drop(&d);
 }
 
+/* A row has the same bits alone, among a few and among many: decoding agrees with training, whatever is batched. */
+static void rows_alone(const attention_case *t, ins_dtype dtype) {
+    static const int64_t counts[] = {1, 2, 3, 5, 8, 9, 40};
+    attention_data all = attention_make(t, dtype, dtype);
+    assert_int_equal(ins_attention_forward(&all.args, kt_two, NULL), INS_OK);
+    size_t size = ins_dtype_size(dtype), row_bytes = (size_t)(t->heads * t->hd) * size;
+    float *lse = malloc((size_t)(t->heads * 40) * sizeof *lse);
+    char *o = malloc(40 * row_bytes);
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+        for (int64_t row = 0; row + counts[i] <= t->n_q; row += counts[i] + 23) {
+            ins_attention_args few = all.args;
+            few.n_q = counts[i], few.q = (const char *)few.q + (size_t)(row * few.ldq) * size;
+            few.lo += row, few.hi += row, few.o = o, few.ldo = t->heads * t->hd, few.lse = lse;
+            assert_int_equal(ins_attention_forward(&few, NULL, NULL), INS_OK);
+            for (int64_t r = 0; r < counts[i]; r++) {
+                const char *want = (const char *)all.args.o + (size_t)((row + r) * all.args.ldo) * size;
+                assert_memory_equal(o + (size_t)r * row_bytes, want, row_bytes);
+                for (int64_t h = 0; h < t->heads; h++)
+                    assert_memory_equal(lse + h * counts[i] + r, (float *)all.args.lse + h * t->n_q + row + r, 4);
+            }
+        }
+    free(lse), free(o);
+    attention_drop(&all);
+}
+
+static void rows_alone_shapes(void) {
+    static const attention_case shapes[] = {
+        {1, 150, 150, 4, 2, 64, 0}, {1, 300, 70, 2, 2, 80, 0}, {1, 150, 150, 8, 1, 7, 0}, {1, 90, 200, 1, 1, 33, 0}};
+    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
+        for (int mask = 0; mask < MASK_COUNT; mask++) {
+            attention_case t = shapes[s];
+            t.mask = (mask_kind)mask;
+            rows_alone(&t, INS_DTYPE_F32);
+            rows_alone(&t, INS_DTYPE_BF16);
+        }
+}
+
+static void test_rows_alone(void **state) {
+    (void)state;
+    kt_each_level(rows_alone_shapes);
+}
+
 static void test_bad_arguments(void **state) {
     (void)state;
     ins_attention_args args = {.batch = 1, .n_q = 1, .n_k = 1, .n_heads = 3, .n_kv_heads = 2, .head_dim = 4};
@@ -248,8 +290,8 @@ static void test_bad_arguments(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_reference),    cmocka_unit_test(test_masks),         cmocka_unit_test(test_empty_rows),
-        cmocka_unit_test(test_cache_stride), cmocka_unit_test(test_bad_arguments),
+        cmocka_unit_test(test_reference),    cmocka_unit_test(test_masks),      cmocka_unit_test(test_empty_rows),
+        cmocka_unit_test(test_cache_stride), cmocka_unit_test(test_rows_alone), cmocka_unit_test(test_bad_arguments),
     };
     return cmocka_run_group_tests(tests, kt_setup, kt_teardown);
 }

@@ -14,6 +14,18 @@ INS_INLINE vi vi_load(const int32_t *src) {
     return *(const vi_unaligned *)src;
 }
 
+/* x as it is, kept from being fused with what follows: sums that are made in two places have the same bits. */
+INS_INLINE vf att_rounded(vf x) {
+#if VL == 16
+    __asm__("" : "+v"(x));
+#elif defined(__x86_64__)
+    __asm__("" : "+x"(x));
+#else
+    __asm__("" : "+m"(x));
+#endif
+    return x;
+}
+
 /* The larger; y when one of them is NaN. */
 INS_INLINE vf att_max(vf x, vf y) {
 #if VL == 16
@@ -50,7 +62,7 @@ INS_INLINE vf att_exp2(vf x) {
     p = p * r + 0.240222424f;
     p = p * r + 0.693147004f;
     p = p * r + 1.0f;
-    return p * (vf)((vi)shifted << 23);
+    return att_rounded(p * (vf)((vi)shifted << 23));
 }
 
 /* log2 of x > 0, normal: x = 2^e (1 + f), 1 + f in [1/sqrt2, sqrt2); log2(1 + f) = f P(f), error 2.6e-8. */

@@ -43,7 +43,7 @@ static inline int64_t att_round_up(int64_t n, int64_t unit) {
 
 /* ---- which keys the lanes see ---- */
 
-#define ATT_LANES 128 /* query rows of a block, at most */
+#define ATT_LANES 256 /* query rows of a block, at most */
 
 /* Key intervals of a block's query rows. Of each vector of VL rows: the smallest interval that holds all of theirs
  * (empty when begin >= end), and the one that all of them hold. Lanes without a row see nothing and count in neither.
@@ -56,16 +56,20 @@ typedef struct att_lanes {
 
 static inline void att_lanes_fill(att_lanes *lanes, const ins_attention_args *args, int64_t batch, int64_t row0,
                                   int64_t n_rows, int64_t rows_padded) {
+    const int32_t *restrict lo = args->lo + batch * args->n_q + row0, *restrict hi =
+                                                                          args->hi + batch * args->n_q + row0;
+    int32_t n_k = (int32_t)args->n_k;
+    for (int64_t r = 0; r < n_rows; r++) lanes->lo[r] = lo[r] > 0 ? lo[r] : 0;
+    for (int64_t r = 0; r < n_rows; r++) lanes->hi[r] = hi[r] < n_k ? hi[r] : n_k;
+    for (int64_t r = n_rows; r < rows_padded; r++) lanes->lo[r] = lanes->hi[r] = 0;
     for (int64_t vector = 0; vector * VL < rows_padded; vector++) {
-        int64_t begin = args->n_k, end = 0, full_begin = 0, full_end = args->n_k;
-        for (int64_t r = vector * VL; r < (vector + 1) * VL; r++) {
-            ins_key_range row = {0, 0};
-            if (r < n_rows) {
-                row = ins_attention_range(args, batch, row0 + r);
-                full_begin = ins_max_i64(full_begin, row.begin), full_end = ins_min_i64(full_end, row.end);
-            }
-            if (row.begin < row.end) begin = ins_min_i64(begin, row.begin), end = ins_max_i64(end, row.end);
-            lanes->lo[r] = (int32_t)row.begin, lanes->hi[r] = (int32_t)row.end;
+        int32_t begin = n_k, end = 0, full_begin = 0, full_end = n_k;
+        int64_t first = vector * VL, n = ins_max_i64(0, ins_min_i64(VL, n_rows - first));
+        for (int64_t r = first; r < first + n; r++) {
+            int32_t from = lanes->lo[r], to = lanes->hi[r], seen_from = from < to ? from : n_k;
+            int32_t seen_to = from < to ? to : 0;
+            begin = seen_from < begin ? seen_from : begin, end = seen_to > end ? seen_to : end;
+            full_begin = from > full_begin ? from : full_begin, full_end = to < full_end ? to : full_end;
         }
         lanes->begin[vector] = begin, lanes->end[vector] = end;
         lanes->full_begin[vector] = full_begin, lanes->full_end[vector] = full_end;
@@ -74,8 +78,8 @@ static inline void att_lanes_fill(att_lanes *lanes, const ins_attention_args *ar
 
 /* Smallest interval that holds those of n vectors. */
 static inline ins_key_range att_lanes_union(const att_lanes *lanes, int64_t n) {
-    ins_key_range all = {lanes->begin[0], lanes->end[0]};
-    for (int64_t v = 1; v < n; v++)
+    ins_key_range all = {INT64_MAX, 0};
+    for (int64_t v = 0; v < n; v++)
         all.begin = ins_min_i64(all.begin, lanes->begin[v]), all.end = ins_max_i64(all.end, lanes->end[v]);
     return all;
 }
@@ -136,17 +140,22 @@ INS_INLINE vf att_fma(vf sum, const float *unit, vf columns) {
 #endif
 }
 
-/* sum[r][v] += sum over p of A[r, p] B[p, v], for ATT_MR rows and the vectors first .. first + count. A's strides are
- * in units; `first` and `count` are constants after inlining, so that the sums live in registers. */
-INS_INLINE void att_product(const int first, const int count, vf sum[ATT_MR][2], const float *mat_a, int64_t row_a,
-                            int64_t unit_a, const float *mat_b, int64_t ldb, int64_t units) {
+/* sum[r][v] += sum over p of A[r, p] B[p, v], for `rows` rows and the vectors first .. first + count. A's strides are
+ * in units; rows, first and count are constants after inlining, so that the sums live in registers. */
+INS_INLINE void att_product_rows(const int rows, const int first, const int count, vf sum[ATT_MR][2],
+                                 const float *mat_a, int64_t row_a, int64_t unit_a, const float *mat_b, int64_t ldb,
+                                 int64_t units) {
     for (int64_t p = 0; p < units; p++, mat_a += unit_a, mat_b += ldb) {
         vf columns[2];
         for (int v = first; v < first + count; v++) columns[v] = vf_load(mat_b + v * VL);
         CPU_UNROLL
-        for (int r = 0; r < ATT_MR; r++)
+        for (int r = 0; r < rows; r++)
             for (int v = first; v < first + count; v++) sum[r][v] = att_fma(sum[r][v], mat_a + r * row_a, columns[v]);
     }
+}
+INS_INLINE void att_product(const int first, const int count, vf sum[ATT_MR][2], const float *mat_a, int64_t row_a,
+                            int64_t unit_a, const float *mat_b, int64_t ldb, int64_t units) {
+    att_product_rows(ATT_MR, first, count, sum, mat_a, row_a, unit_a, mat_b, ldb, units);
 }
 
 /* C[ATT_MR, cols] += A B; cols a multiple of VL. */
@@ -265,13 +274,25 @@ static inline void att_store_panel(const float *panel, int64_t cols, float facto
     }
 }
 
-/* Rows of the next tile, asked for while this one is worked on. */
-static inline void att_prefetch_rows(ins_dtype dtype, const void *src, int64_t at, int64_t src_ld, int64_t n,
-                                     int64_t cols) {
+/* ---- what comes next ---- */
+
+/* Rows that will be read or written soon, asked for a few at a time between products: the pieces of rows that one head
+ * has are far apart, so that the hardware sees no stream in them. */
+typedef struct att_stream {
+    const char *at;
+    int64_t row_bytes, bytes, left; /* distance of rows; of a row; rows still to come */
+} att_stream;
+
+static inline att_stream att_stream_rows(ins_dtype dtype, const void *base, int64_t at, int64_t ld, int64_t n,
+                                         int64_t cols) {
     int64_t size = dtype == INS_DTYPE_F32 ? 4 : 2;
-    for (int64_t r = 0; r < n; r++)
-        for (int64_t byte = 0; byte < cols * size; byte += 64)
-            __builtin_prefetch((const char *)src + (at + r * src_ld) * size + byte, 0, 1);
+    return (att_stream){(const char *)base + at * size, ld * size, cols * size, base ? n : 0};
+}
+
+static inline void att_stream_step(att_stream *streams, int n) {
+    for (att_stream *s = streams; s < streams + n; s++)
+        for (int row = 0; row < 4 && s->left > 0; row++, s->left--, s->at += s->row_bytes)
+            for (int64_t byte = 0; byte < s->bytes; byte += 64) __builtin_prefetch(s->at + byte, 0, 1);
 }
 
 #endif

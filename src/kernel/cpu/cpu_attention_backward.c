@@ -12,8 +12,11 @@
 #define BACK_ROWS  INS_ATTENTION_BLOCK
 #define BACK_UNITS (BACK_ROWS / ATT_UNIT)
 
+enum { AHEAD_KEYS, AHEAD_VALUES, AHEAD_Q, AHEAD_O, AHEAD_D_O, AHEAD_D_Q, AHEAD_D_K, AHEAD_D_V, AHEAD_N };
+
 typedef struct attention_back {
     const ins_attention_args *args;
+    att_stream ahead[AHEAD_N];
     int64_t batch, kv_head, head, row0, n_rows, rows_padded; /* of the block */
     int64_t hd, units, cols;                                 /* as in cpu_attention.c */
     float *d_k, *d_v;                                        /* [n_k][cols] */
@@ -97,6 +100,7 @@ static void back_panel(attention_back *s, int64_t panel, int64_t key0, int64_t n
     if (n == 0) return;
     for (int i = 0; i < n; i++)
         for (int64_t key = segments[i].begin; key < segments[i].end; key += ATT_MR) {
+            att_stream_step(s->ahead, AHEAD_N);
             if (segments[i].count == 2)
                 back_group(s, 0, 2, panel, key0, key);
             else if (segments[i].first == 0)
@@ -129,6 +133,28 @@ static ins_key_range back_rows(const attention_back *s, int64_t key) {
     return rows;
 }
 
+/* Keys and values of the tile from `key0` on will be needed. */
+static void back_ahead_keys(attention_back *s, int64_t batch, int64_t kv_head, int64_t key0) {
+    const ins_attention_args *args = s->args;
+    int64_t n = ins_max_i64(0, ins_min_i64(ATT_KEYS, args->n_k - key0));
+    int64_t at_k = ins_attention_k_at(args, args->ldk, args->batch_stride_k, batch, kv_head, key0);
+    int64_t at_v = ins_attention_k_at(args, args->ldv, args->batch_stride_v, batch, kv_head, key0);
+    s->ahead[AHEAD_KEYS] = att_stream_rows(args->dtype, args->k, at_k, args->ldk, n, s->hd);
+    s->ahead[AHEAD_VALUES] = att_stream_rows(args->dtype, args->v, at_v, args->ldv, n, s->hd);
+}
+
+/* So will the queries of a block. */
+static void back_ahead_rows(attention_back *s, int64_t batch, int64_t head, int64_t row0) {
+    const ins_attention_args *args = s->args;
+    int64_t n = ins_min_i64(BACK_ROWS, args->n_q - row0);
+    int64_t at_q = ins_attention_q_at(args, args->ldq, batch, head, row0);
+    int64_t at_o = ins_attention_q_at(args, args->ldo, batch, head, row0);
+    int64_t at_g = ins_attention_q_at(args, args->ld_do, batch, head, row0);
+    s->ahead[AHEAD_Q] = att_stream_rows(args->dtype, args->q, at_q, args->ldq, n, s->hd);
+    s->ahead[AHEAD_O] = att_stream_rows(args->dtype, args->o, at_o, args->ldo, n, s->hd);
+    s->ahead[AHEAD_D_O] = att_stream_rows(args->dtype, args->d_o, at_g, args->ld_do, n, s->hd);
+}
+
 static void back_tile(attention_back *s, int64_t key0, int64_t n_keys, const float *q_paired, const float *g_paired) {
     const ins_attention_args *args = s->args;
     int64_t at_k = ins_attention_k_at(args, args->ldk, args->batch_stride_k, s->batch, s->kv_head, key0);
@@ -137,6 +163,7 @@ static void back_tile(attention_back *s, int64_t key0, int64_t n_keys, const flo
     att_pack_rows(args->dtype, args->k, at_k, args->ldk, n_keys, s->hd, rows, s->cols, s->keys);
     att_pack_rows(args->dtype, args->v, at_v, args->ldv, n_keys, s->hd, rows, s->cols, s->values);
     const float *keys_paired = att_pair_rows(s->keys, rows, s->cols, s->keys_paired);
+    if (key0 + ATT_KEYS < args->n_k) back_ahead_keys(s, s->batch, s->kv_head, key0 + ATT_KEYS);
     bool full = true;
     for (int64_t v = 0; v < n_vectors; v++) full &= s->lanes.begin[v] <= key0 && s->lanes.end[v] >= key0 + rows;
     if (!full) memset(s->p, 0, sizeof s->p), memset(s->d_s, 0, sizeof s->d_s);
@@ -191,13 +218,14 @@ static void back_block(attention_back *s) {
     const float *q_paired = att_pair_rows(s->q_rows, s->rows_padded, s->cols, s->q_paired);
     const float *g_paired = att_pair_rows(s->g_rows, s->rows_padded, s->cols, s->g_paired);
     memset(s->d_q, 0, (size_t)(s->rows_padded * s->cols) * 4);
+    int64_t at_d_q = ins_attention_q_at(args, args->ld_dq, s->batch, s->head, s->row0);
+    s->ahead[AHEAD_D_Q] = att_stream_rows(args->dtype, args->d_q, at_d_q, args->ld_dq, s->n_rows, s->hd);
     ins_key_range all = att_lanes_union(&s->lanes, s->rows_padded / VL);
     for (int64_t key0 = all.begin / ATT_KEYS * ATT_KEYS; key0 < all.end; key0 += ATT_KEYS)
         back_tile(s, key0, ins_min_i64(ATT_KEYS, args->n_k - key0), q_paired, g_paired);
     for (int64_t row = 0; row < s->n_rows; row += ATT_NR)
         att_store_panel(s->d_q + row * s->cols, s->hd, (float)args->scale, args->dtype, args->d_q,
-                        ins_attention_q_at(args, args->ld_dq, s->batch, s->head, s->row0 + row), args->ld_dq,
-                        ins_min_i64(ATT_NR, s->n_rows - row));
+                        at_d_q + row * args->ld_dq, args->ld_dq, ins_min_i64(ATT_NR, s->n_rows - row));
 }
 
 /* ---- tasks ---- */
@@ -224,37 +252,67 @@ static void back_store_keys(const ins_attention_args *args, int64_t item, float 
     }
 }
 
+typedef struct back_job {
+    const ins_attention_args *args;
+    int64_t parts, n_tasks, n_threads;
+    int64_t group, blocks; /* query heads of a kv head, blocks of queries of a head */
+} back_job;
+
+/* During the last block of a task: where d_k and d_v will go, and what this thread will probably work on next. */
+static void back_ahead_task(const back_job *job, int64_t task, attention_back *s) {
+    const ins_attention_args *args = s->args;
+    int64_t next = (task + job->n_threads) / job->parts, part = (task + job->n_threads) % job->parts;
+    if (job->parts == 1) {
+        int64_t at_k = ins_attention_k_at(args, args->ld_dk, 0, s->batch, s->kv_head, 0);
+        int64_t at_v = ins_attention_k_at(args, args->ld_dv, 0, s->batch, s->kv_head, 0);
+        s->ahead[AHEAD_D_K] = att_stream_rows(args->dtype, args->d_k, at_k, args->ld_dk, args->n_k, s->hd);
+        s->ahead[AHEAD_D_V] = att_stream_rows(args->dtype, args->d_v, at_v, args->ld_dv, args->n_k, s->hd);
+    }
+    if (task + job->n_threads >= job->n_tasks) return;
+    int64_t batch = next / args->n_kv_heads, kv_head = next % args->n_kv_heads;
+    back_ahead_rows(s, batch, kv_head * job->group + part / job->blocks, part % job->blocks * BACK_ROWS);
+    back_ahead_keys(s, batch, kv_head, 0);
+}
+
 static void back_task(void *arg, int64_t task, int thread) {
     attention_back s;
-    const ins_attention_args *args = s.args = arg;
-    int64_t parts = ins_attention_parts(args), item = task / parts, part = task % parts;
-    int64_t group = args->n_heads / args->n_kv_heads, blocks = ins_ceil_div(args->n_q, BACK_ROWS);
-    int64_t slot = ins_attention_slot(args);
-    float *scratch = (float *)args->scratch + (parts > 1 ? task : thread) * slot;
+    const back_job *job = arg;
+    const ins_attention_args *args = s.args = job->args;
+    int64_t item = task / job->parts, slot = ins_attention_slot(args), n_blocks = job->group * job->blocks;
+    float *scratch = (float *)args->scratch + (job->parts > 1 ? task : thread) * slot;
     s.batch = item / args->n_kv_heads, s.kv_head = item % args->n_kv_heads;
-    s.hd = args->head_dim, s.units = ins_ceil_div(s.hd, ATT_UNIT);
-    s.cols = ins_attention_cols(args);
+    s.hd = args->head_dim, s.units = ins_ceil_div(s.hd, ATT_UNIT), s.cols = ins_attention_cols(args);
     s.d_k = scratch, s.d_v = scratch + slot / 2;
+    memset(s.ahead, 0, sizeof s.ahead);
     memset(scratch, 0, (size_t)slot * 4);
-    for (int64_t at = part; at < group * blocks; at += parts) {
-        s.head = s.kv_head * group + at / blocks, s.row0 = at % blocks * BACK_ROWS;
+    for (int64_t at = task % job->parts; at < n_blocks; at += job->parts) {
+        int64_t next = at + job->parts;
+        if (next < n_blocks)
+            back_ahead_rows(&s, s.batch, s.kv_head * job->group + next / job->blocks, next % job->blocks * BACK_ROWS);
+        else
+            back_ahead_task(job, task, &s);
+        s.head = s.kv_head * job->group + at / job->blocks, s.row0 = at % job->blocks * BACK_ROWS;
         s.n_rows = ins_min_i64(BACK_ROWS, args->n_q - s.row0);
         back_block(&s);
     }
-    if (parts == 1) back_store_keys(args, item, scratch, 1, 0, args->n_k);
+    if (job->parts == 1) back_store_keys(args, item, scratch, 1, 0, args->n_k);
 }
 
 static void back_join_task(void *arg, int64_t task, int thread) {
     (void)thread;
-    const ins_attention_args *args = arg;
-    int64_t parts = ins_attention_parts(args), pieces = ins_ceil_div(args->n_k, ATT_KEYS), item = task / pieces;
+    const back_job *job = arg;
+    const ins_attention_args *args = job->args;
+    int64_t pieces = ins_ceil_div(args->n_k, ATT_KEYS), item = task / pieces;
     int64_t begin = task % pieces * ATT_KEYS, end = ins_min_i64(args->n_k, begin + ATT_KEYS);
-    back_store_keys(args, item, (float *)args->scratch + item * parts * ins_attention_slot(args), parts, begin, end);
+    float *scratch = (float *)args->scratch + item * job->parts * ins_attention_slot(args);
+    back_store_keys(args, item, scratch, job->parts, begin, end);
 }
 
 void INS_CPU(ins_cpu_attention_backward)(const ins_attention_args *args, ins_pool *pool) {
-    ins_attention_args copy = *args;
-    int64_t items = args->batch * args->n_kv_heads, parts = ins_attention_parts(args);
-    ins_pool_run(pool, items * parts, back_task, &copy);
-    if (parts > 1) ins_pool_run(pool, items * ins_ceil_div(args->n_k, ATT_KEYS), back_join_task, &copy);
+    int64_t items = args->batch * args->n_kv_heads;
+    back_job job = {.args = args, .parts = ins_attention_parts(args), .n_threads = ins_pool_threads(pool)};
+    job.group = args->n_heads / args->n_kv_heads, job.blocks = ins_ceil_div(args->n_q, BACK_ROWS);
+    job.n_tasks = items * job.parts;
+    ins_pool_run(pool, job.n_tasks, back_task, &job);
+    if (job.parts > 1) ins_pool_run(pool, items * ins_ceil_div(args->n_k, ATT_KEYS), back_join_task, &job);
 }
