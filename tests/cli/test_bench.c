@@ -9,6 +9,7 @@
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -17,10 +18,9 @@
 
 static char program[512];
 
-static json_t *bench(const char *args, int want) {
-    char command[1024];
-    static char text[1 << 20];
-    snprintf(command, sizeof command, "INSTAR_CACHE=/nonexistent %s bench %s 2>/dev/null", program, args);
+static char text[1 << 20];
+
+static json_t *json_of(const char *command, const char *args, int want) {
     FILE *pipe = popen(command, "r");
     assert_non_null(pipe);
     size_t n = fread(text, 1, sizeof text - 1, pipe);
@@ -34,6 +34,12 @@ static json_t *bench(const char *args, int want) {
     if (!value) print_error("bench %s: %s\n%s\n", args, problem.text, text);
     assert_non_null(value);
     return value;
+}
+
+static json_t *bench(const char *args, int want) {
+    char command[1024];
+    snprintf(command, sizeof command, "INSTAR_CACHE=/nonexistent %s bench %s 2>/dev/null", program, args);
+    return json_of(command, args, want);
 }
 
 static double number(const json_t *object, const char *name) {
@@ -150,6 +156,38 @@ static void test_kernels(void **state) {
     json_decref(f32), json_decref(bf16);
 }
 
+/* The scripts around it: peers that are not there are said to be absent, and results become tables. */
+static void test_scripts(void **state) {
+    (void)state;
+    if (system("python3 -c 'import json' 2>/dev/null") != 0) skip();
+    char command[2048], file[64] = "/tmp/instar-bench-XXXXXX";
+    snprintf(command, sizeof command,
+             "python3 -B %s/../../bench/peers/run.py --instar %s --configs D --dtypes f32 --rounds 2 --steps 1 "
+             "--llmc /nonexistent --json 2>/dev/null",
+             INS_FIXTURES, program);
+    json_t *result = json_of(command, "peers", 0);
+    json_t *programs = json_object_get(json_array_get(json_object_get(result, "cases"), 0), "programs");
+    assert_int_equal(json_object_size(json_object_get(result, "absent")), 4);
+    assert_int_equal(json_array_size(programs), 1);
+    const json_t *own = json_array_get(programs, 0);
+    assert_string_equal(json_string_value(json_object_get(own, "name")), "Instar");
+    check_spread(json_object_get(own, "ms")), check_spread(json_object_get(own, "times_bound"));
+    assert_true(number(json_object_get(own, "times_instar"), "max") == 1);
+    assert_int_equal(json_array_size(json_object_get(own, "rounds")), 2);
+    int descriptor = mkstemp(file);
+    assert_true(descriptor >= 0);
+    close(descriptor);
+    assert_int_equal(json_dump_file(result, file, 0), 0);
+    snprintf(command, sizeof command, "python3 -B %s/../../bench/tables.py %s", INS_FIXTURES, file);
+    FILE *pipe = popen(command, "r");
+    assert_non_null(pipe);
+    text[fread(text, 1, sizeof text - 1, pipe)] = '\0';
+    assert_int_equal(pclose(pipe), 0);
+    assert_non_null(strstr(text, "| D | f32 | Instar |"));
+    remove(file);
+    json_decref(result);
+}
+
 static void test_usage(void **state) {
     (void)state;
     bench("train --config E", 2), bench("train --config AB", 2), bench("train --dtype f16", 2);
@@ -170,6 +208,6 @@ static int setup(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_train), cmocka_unit_test(test_kernels),
-                                       cmocka_unit_test(test_usage)};
+                                       cmocka_unit_test(test_scripts), cmocka_unit_test(test_usage)};
     return cmocka_run_group_tests(tests, setup, NULL);
 }
