@@ -152,7 +152,7 @@ const ins_stage ins_stage_evaluate = {
     .head = {.family = "stage",
              .name = "evaluate",
              .summary = "Run probes on a finished model at chosen checkpoints, or baselines that need no model.",
-             .version = 1,
+             .version = 2,
              .options = &table,
              .check = check},
     .output = "metrics",

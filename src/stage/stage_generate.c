@@ -259,7 +259,7 @@ const ins_stage ins_stage_generate = {
     .head = {.family = "stage",
              .name = "generate",
              .summary = "Let a model write: continue texts or answer questions, at chosen checkpoints.",
-             .version = 1,
+             .version = 2,
              .options = &table,
              .check = check},
     .output = "text",

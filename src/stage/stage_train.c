@@ -105,7 +105,7 @@ const ins_stage ins_stage_train = {
     .head = {.family = "stage",
              .name = "train",
              .summary = "Train a model: from scratch, or continued from another stage, on a mixture of token corpora.",
-             .version = 1,
+             .version = 2,
              .options = &ins_train_table,
              .check = ins_train_check},
     .output = "model",

@@ -292,7 +292,7 @@ static ins_status write_end(train_loop *l, ins_error *err) {
     record.done = true;
     record.tokens = state->tokens;
     record.flop = ins_trainer_flops(run->trainer) * (double)state->step;
-    record.peak_bytes = ins_train_peak_bytes(run);
+    run->c->result->peak_bytes = ins_train_peak_bytes(run);
     INS_TRY(ins_train_record_write(run->c->dir, &record, run->gemm, err));
     return ins_train_leave(run->c, &record, err);
 }
@@ -306,7 +306,6 @@ ins_status ins_train_leave(const ins_stage_context *c, const ins_train_record *r
     c->result->steps = record->steps;
     c->result->tokens = record->tokens;
     c->result->flop = record->flop;
-    c->result->peak_bytes = record->peak_bytes;
     INS_TRY(ins_checkpoint_prune(c->dir, INS_CHECKPOINTS, INT64_MAX, err));
     return ins_checkpoint_prune(c->dir, INS_RESUME, 0, err);
 }

@@ -32,9 +32,7 @@ bool ins_train_record_read(const char *stage_dir, ins_train_record *out) {
                 ins_json_get_string(root, "compute", &compute, NULL) == INS_OK &&
                 ins_json_get_int(root, "done", &done, NULL) == INS_OK &&
                 ins_json_get_int(root, "tokens", &r.tokens, NULL) == INS_OK &&
-                ins_json_get_number(root, "flop", &r.flop, NULL) == INS_OK &&
-                ins_json_get_number(root, "peak_bytes", &r.peak_bytes, NULL) == INS_OK &&
-                gemm_fine(json_object_get(root, "gemm"));
+                ins_json_get_number(root, "flop", &r.flop, NULL) == INS_OK && gemm_fine(json_object_get(root, "gemm"));
     if (fine && strcmp(compute, ins_dtype_name(INS_DTYPE_BF16)) == 0) {
         r.compute = INS_DTYPE_BF16;
     } else {
@@ -62,10 +60,9 @@ ins_status ins_train_record_write(const char *stage_dir, const ins_train_record 
                                   const ins_gemm_choices *choices, ins_error *err) {
     char path[4200];
     INS_TRY(ins_path_join(stage_dir, "train.json", path, sizeof path, err));
-    json_t *root = json_pack("{s:I, s:I, s:s, s:I, s:I, s:f, s:f}", "steps", (json_int_t)record->steps, "layers",
+    json_t *root = json_pack("{s:I, s:I, s:s, s:I, s:I, s:f}", "steps", (json_int_t)record->steps, "layers",
                              (json_int_t)record->layers, "compute", ins_dtype_name(record->compute), "done",
-                             (json_int_t)record->done, "tokens", (json_int_t)record->tokens, "flop", record->flop,
-                             "peak_bytes", record->peak_bytes);
+                             (json_int_t)record->done, "tokens", (json_int_t)record->tokens, "flop", record->flop);
     bool fine = root != NULL;
     if (fine && choices && ins_gemm_choices_closed(choices))
         fine = json_object_set_new(root, "gemm", ins_gemm_choices_json(choices)) == 0;

@@ -13,7 +13,7 @@ typedef struct ins_train_record {
     ins_dtype compute;
     bool done; /* the last checkpoint is there: nothing is left to do */
     int64_t tokens;
-    double flop, peak_bytes; /* of a finished stage */
+    double flop; /* of a finished stage. Nothing that differs from run to run, such as memory, belongs here. */
 } ins_train_record;
 
 /* False when there is none, or none that can be read: the stage begins anew. */
