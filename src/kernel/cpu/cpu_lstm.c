@@ -1,7 +1,6 @@
 /* Forward pass of the LSTM; layouts in cpu_lstm.h. */
 #include "kernel/cpu/cpu_lstm.h"
 #include "kernel/cpu/transpose.h"
-#include "kernel/cpu/vmath.h"
 
 /* ---- packing: sliver (group, gate) from rows gate H + unit of W ---- */
 
@@ -46,14 +45,14 @@ typedef struct lstm_tile {
 } lstm_tile;
 
 static void lstm_activate(lstm_tile *tile, int64_t n) {
-    float *restrict in = tile->gate[0], *restrict forget = tile->gate[1], *restrict fresh = tile->gate[2];
-    float *restrict out = tile->gate[3], *restrict cell = tile->cell, *restrict h = tile->h;
-    for (int64_t i = 0; i < n; i++) {
-        float gate_i = vm_sigmoid(in[i]), gate_f = vm_sigmoid(forget[i]), gate_g = vm_tanh(fresh[i]);
-        float gate_o = vm_sigmoid(out[i]), c = gate_f * cell[i] + gate_i * gate_g;
-        in[i] = gate_i, forget[i] = gate_f, fresh[i] = gate_g, out[i] = gate_o;
-        cell[i] = c;
-        h[i] = gate_o * vm_tanh(c);
+    for (int64_t i = 0; i < n; i += VL) {
+        vf in = lstm_sigmoid(vf_load(tile->gate[0] + i)), forget = lstm_sigmoid(vf_load(tile->gate[1] + i));
+        vf fresh = lstm_tanh(vf_load(tile->gate[2] + i)), out = lstm_sigmoid(vf_load(tile->gate[3] + i));
+        vf cell = forget * vf_load(tile->cell + i) + in * fresh;
+        vf_store(tile->gate[0] + i, in), vf_store(tile->gate[1] + i, forget);
+        vf_store(tile->gate[2] + i, fresh), vf_store(tile->gate[3] + i, out);
+        vf_store(tile->cell + i, cell);
+        vf_store(tile->h + i, out * lstm_tanh(cell));
     }
 }
 
@@ -76,17 +75,33 @@ INS_INLINE void lstm_fetch(float *dst, const float *src, int64_t n) {
     if (src) memcpy(dst, src, (size_t)n * 4);
 }
 
+/* dst[0..n) = src; both are n floats and src has NR. */
+INS_INLINE void lstm_give(float *dst, const float *src, int64_t n) {
+    if (n == LSTM_NR) {
+        vf_store(dst, vf_load(src));
+        vf_store(dst + VL, vf_load(src + VL));
+        return;
+    }
+    memcpy(dst, src, (size_t)n * 4);
+}
+
+/* Rows lie a sequence apart, which no hardware sees coming: ask for columns [column, column + NR) of the task's rows at
+ * step t, to be written. A few lines before each product, because all at once would hold up its loads. */
+INS_INLINE void lstm_prefetch(const lstm_slice *s, const float *base, int64_t width, int64_t t, int64_t column) {
+    int64_t time = s->job->args->time;
+    if (!base || t >= time) return;
+    const float *line = base + (s->begin * time + t) * width + column;
+    for (int64_t r = 0; r < s->rows; r++, line += time * width)
+        for (int64_t at = 0; at < LSTM_NR; at += 16) __builtin_prefetch(line + at, 1, 2);
+}
+
 static void lstm_read(const lstm_slice *s, int64_t t, int64_t first, int64_t n, lstm_tile *tile) {
     const ins_lstm_args *args = s->job->args;
     int64_t hidden = args->hidden;
     for (int64_t r = 0; r < s->rows; r++) {
         int64_t row = s->begin + r, at = row * args->time + t;
         const float *x = (const float *)args->x + at * 4 * hidden + first;
-        for (int gate = 0; gate < 4; gate++) {
-            lstm_fetch(tile->gate[gate] + r * LSTM_NR, x + gate * hidden, n);
-            __builtin_prefetch(x + (4 + gate) * hidden, 1, 2); /* the next step's */
-            __builtin_prefetch(x + (4 + gate) * hidden + VL, 1, 2);
-        }
+        for (int gate = 0; gate < 4; gate++) lstm_fetch(tile->gate[gate] + r * LSTM_NR, x + gate * hidden, n);
         lstm_fetch(tile->cell + r * LSTM_NR, s->cell + r * s->job->buffer + first, n);
     }
 }
@@ -97,31 +112,37 @@ static void lstm_write(const lstm_slice *s, int64_t t, int64_t first, int64_t n,
     for (int64_t r = 0; r < s->rows; r++) {
         int64_t at = (s->begin + r) * args->time + t;
         float *gates = (float *)args->gates + at * 4 * hidden + first;
-        for (int gate = 0; gate < 4; gate++)
-            memcpy(gates + gate * hidden, tile->gate[gate] + r * LSTM_NR, (size_t)n * 4);
+        for (int gate = 0; gate < 4; gate++) lstm_give(gates + gate * hidden, tile->gate[gate] + r * LSTM_NR, n);
         const float *cell = tile->cell + r * LSTM_NR, *h = tile->h + r * LSTM_NR;
-        memcpy(s->cell + r * s->job->buffer + first, cell, (size_t)n * 4);
-        if (args->c) memcpy((float *)args->c + at * hidden + first, cell, (size_t)n * 4);
-        if (args->h) cpu_store(args->dtype, h, args->h, at * hidden + first, n);
+        lstm_give(s->cell + r * s->job->buffer + first, cell, n);
+        if (args->c) lstm_give((float *)args->c + at * hidden + first, cell, n);
+        if (args->h && args->dtype == INS_DTYPE_F32) lstm_give((float *)args->h + at * hidden + first, h, n);
+        if (args->h && args->dtype == INS_DTYPE_BF16) cpu_store(args->dtype, h, args->h, at * hidden + first, n);
         lstm_units(args->dtype, h, n, then + r * s->job->buffer, first);
     }
 }
 
 static void lstm_step(const lstm_slice *s, int64_t t) {
     const lstm_job *job = s->job;
+    const ins_lstm_args *args = job->args;
+    int64_t hidden = args->hidden;
     float *now = s->state[t % 2], *then = s->state[(t + 1) % 2];
     lstm_tile tile;
     for (int64_t r = 0; r < s->rows; r++) {
-        if (!ins_lstm_begins(job->args, s->begin + r, t)) continue;
+        if (!ins_lstm_begins(args, s->begin + r, t)) continue;
         memset(now + r * job->buffer, 0, (size_t)job->buffer * 4);
         memset(s->cell + r * job->buffer, 0, (size_t)job->buffer * 4);
     }
     for (int64_t group = 0; group < job->n_groups; group++) {
-        int64_t first = group * LSTM_NR, n = ins_min_i64(LSTM_NR, job->args->hidden - first);
+        int64_t first = group * LSTM_NR, n = ins_min_i64(LSTM_NR, hidden - first);
         lstm_read(s, t, first, n, &tile);
-        for (int gate = 0; gate < 4; gate++)
+        for (int gate = 0; gate < 4; gate++) {
+            lstm_prefetch(s, args->x, 4 * hidden, t + 1, gate * hidden + first);
+            if (gate == 0) lstm_prefetch(s, args->c, hidden, t, first);
+            if (gate == 1 && args->dtype == INS_DTYPE_F32) lstm_prefetch(s, args->h, hidden, t, first);
             lstm_product(s->rows, now, job->buffer, lstm_sliver(job, group * 4 + gate), job->units, tile.gate[gate],
                          LSTM_NR);
+        }
         lstm_activate(&tile, s->rows * LSTM_NR);
         lstm_write(s, t, first, n, &tile, then);
     }

@@ -13,6 +13,7 @@
 #define INS_KERNEL_CPU_CPU_LSTM_H
 
 #include "kernel/cpu/cpu.h"
+#include "kernel/cpu/vmath.h"
 #include "kernel/lstm_impl.h"
 
 #if VL == 16
@@ -109,6 +110,53 @@ static inline void lstm_product(int64_t rows, const float *state, int64_t ld, co
 #endif
     }
 #undef CASE
+}
+
+/* ---- the gates' functions, on whole vectors. Polynomials as in vmath.h ---- */
+
+typedef uint32_t lstm_bits __attribute__((vector_size(4 * VL)));
+
+INS_INLINE vf lstm_select(vi mask, vf yes, vf no) {
+    return (vf)(((vi)yes & mask) | ((vi)no & ~mask));
+}
+
+/* e^x for |x| <= 87; what lies outside is taken for 87 */
+INS_INLINE vf lstm_exp(vf x) {
+    x = lstm_select(x > 87.0f, vf_set(87.0f), x);
+    x = lstm_select(x < -87.0f, vf_set(-87.0f), x);
+    vf shifted = x * 1.44269504f + VM_ROUND, n = shifted - VM_ROUND;
+    vf r = x - n * 0.693145752f;
+    r = r - n * 1.42860677e-6f;
+    vf p = r * 0.001392692661f + 0.008363773874f;
+    p = p * r + 0.04166655011f;
+    p = p * r + 0.1666657338f;
+    p = p * r + 0.5f;
+    vf value = 1.0f + (r + r * r * p);
+    return value * (vf)(((lstm_bits)shifted << 23) + (127u << 23));
+}
+
+/* 1 / x for x of 1 to 1e38, to about an ulp */
+INS_INLINE vf lstm_inverse(vf x) {
+#if VL == 16
+    vf guess = (vf)_mm512_rcp14_ps((__m512)x);
+    return guess + guess * (1.0f - x * guess);
+#else
+    return 1.0f / x;
+#endif
+}
+
+INS_INLINE vf lstm_sigmoid(vf x) {
+    return lstm_inverse(1.0f + lstm_exp(-x));
+}
+
+INS_INLINE vf lstm_tanh(vf x) {
+    vf s = x * x, size = (vf)((vi)x & 0x7fffffff);
+    vf p = s * -0.005923726206f + 0.02087346058f;
+    p = p * s - 0.05382375887f;
+    p = p * s + 0.1333258371f;
+    p = p * s - 0.3333332702f;
+    vf small = x + x * s * p, large = 1.0f - 2.0f * lstm_inverse(lstm_exp(2.0f * size) + 1.0f);
+    return lstm_select(size < 0.625f, small, (vf)((vi)large | ((vi)x & (int32_t)0x80000000)));
 }
 
 /* n values, rounded to the storage dtype, as values [begin, begin + n) of a row of units. */

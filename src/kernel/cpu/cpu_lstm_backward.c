@@ -4,7 +4,6 @@
  *   dz_i = dc g i (1-i);  dz_f = dc c_{t-1} f (1-f);  dz_g = dc i (1-g^2);  dz_o = dh tanh(c) o (1-o)
  */
 #include "kernel/cpu/cpu_lstm.h"
-#include "kernel/cpu/vmath.h"
 
 /* Sliver (gate, group): columns of W from rows of one gate. */
 static void lstm_pack_back_task(void *arg, int64_t task, int thread) {
@@ -34,86 +33,87 @@ typedef struct lstm_slice {
     float *d_z, *d_h, *d_c;
 } lstm_slice;
 
-enum { LSTM_CHUNK = 128 }; /* units at once: the arrays of a chunk stay in L1 */
+/* Where a row's values of step t are; `extra`: what flows into the saved gates from outside. NULL = 0. */
+typedef struct lstm_row {
+    const float *gates, *cell, *before, *more_c, *extra;
+    const void *more_h;
+    float *d_x, *d_h, *d_c;
+    float *units[4]; /* dz of each gate for the product */
+    bool begins;
+} lstm_row;
 
-typedef struct lstm_chunk {
-    const float *in, *forget, *fresh, *out, *cell, *before, *d_h, *d_c;
-    float *d_in, *d_forget, *d_fresh, *d_out, *back_c;
-} lstm_chunk;
-
-/* Everything but the sums over gates; extra: what flows into the saved gates, [4][LSTM_CHUNK] or NULL. */
-static void lstm_chunk_back(const lstm_chunk *c, const float *extra, int64_t n) {
-    const float *restrict in = c->in, *restrict forget = c->forget, *restrict fresh = c->fresh, *restrict out = c->out;
-    const float *restrict cell = c->cell, *restrict before = c->before, *restrict d_h = c->d_h, *restrict d_c = c->d_c;
-    float *restrict d_in = c->d_in, *restrict d_forget = c->d_forget, *restrict d_fresh = c->d_fresh;
-    float *restrict d_out = c->d_out, *restrict back_c = c->back_c;
-    for (int64_t u = 0; u < n; u++) {
-        float squashed = vm_tanh(cell[u]), dh = d_h[u];
-        float dc = d_c[u] + dh * out[u] * (1 - squashed * squashed);
-        d_in[u] = dc * fresh[u];
-        d_forget[u] = dc * before[u];
-        d_fresh[u] = dc * in[u];
-        d_out[u] = dh * squashed;
-        back_c[u] = dc * forget[u];
+/* VL values, of which n are there: the others are 0. */
+INS_INLINE vf lstm_some(const float *src, int64_t n) {
+    if (n >= VL) return vf_load(src);
+    float lanes[VL] = {0};
+    memcpy(lanes, src, (size_t)n * 4);
+    return vf_load(lanes);
+}
+INS_INLINE void lstm_put(float *dst, vf v, int64_t n) {
+    if (n >= VL) {
+        vf_store(dst, v);
+        return;
     }
-    for (int64_t u = 0; extra && u < n; u++) {
-        d_in[u] += extra[u];
-        d_forget[u] += extra[LSTM_CHUNK + u];
-        d_fresh[u] += extra[2 * LSTM_CHUNK + u];
-        d_out[u] += extra[3 * LSTM_CHUNK + u];
-    }
-    for (int64_t u = 0; u < n; u++) {
-        d_in[u] *= in[u] * (1 - in[u]);
-        d_forget[u] *= forget[u] * (1 - forget[u]);
-        d_fresh[u] *= 1 - fresh[u] * fresh[u];
-        d_out[u] *= out[u] * (1 - out[u]);
-    }
+    float lanes[VL];
+    vf_store(lanes, v);
+    memcpy(dst, lanes, (size_t)n * 4);
 }
 
-/* sum[0..n) += what flows into this value from outside (NULL = nothing). */
-static void lstm_add(ins_dtype dtype, const void *more, int64_t at, int64_t n, float *sum) {
-    float work[LSTM_CHUNK];
-    if (!more) return;
-    const float *view = cpu_view(dtype, more, at, n, work);
-    for (int64_t u = 0; u < n; u++) sum[u] += view[u];
+/* Values [u, u + VL) of a row, n of them there. */
+INS_INLINE void lstm_vector_back(ins_dtype dtype, const lstm_row *row, int64_t hidden, int64_t u, int64_t n) {
+    vf zero = vf_set(0), gate[4], extra[4] = {zero, zero, zero, zero}, before = zero;
+    vf d_h = vf_load(row->d_h + u), d_c = vf_load(row->d_c + u);
+    CPU_UNROLL
+    for (int q = 0; q < 4; q++) gate[q] = lstm_some(row->gates + q * hidden + u, n);
+    if (row->before) before = lstm_some(row->before + u, n);
+    if (row->more_c) d_c += lstm_some(row->more_c + u, n);
+    if (row->more_h) {
+        float work[VL] = {0};
+        int64_t there = ins_min_i64(n, VL);
+        if (dtype == INS_DTYPE_F32 && n >= VL)
+            d_h += vf_load((const float *)row->more_h + u);
+        else
+            cpu_load(dtype, row->more_h, u, there, work), d_h += vf_load(work);
+    }
+    for (int q = 0; row->extra && q < 4; q++) extra[q] = lstm_some(row->extra + q * hidden + u, n);
+    vf squashed = lstm_tanh(lstm_some(row->cell + u, n));
+    d_c += d_h * gate[3] * (1.0f - squashed * squashed);
+    const vf d[4] = {(d_c * gate[2] + extra[0]) * (gate[0] * (1.0f - gate[0])),
+                     (d_c * before + extra[1]) * (gate[1] * (1.0f - gate[1])),
+                     (d_c * gate[0] + extra[2]) * (1.0f - gate[2] * gate[2]),
+                     (d_h * squashed + extra[3]) * (gate[3] * (1.0f - gate[3]))};
+    CPU_UNROLL
+    for (int q = 0; q < 4; q++) {
+        lstm_put(row->d_x + q * hidden + u, d[q], n);
+#ifndef INS_CPU_BF16_DOT
+        if (dtype == INS_DTYPE_F32) vf_store(row->units[q] + u, d[q]); /* buffers are padded with 0 */
+#endif
+    }
+    vf_store(row->d_c + u, row->begins ? zero : d_c * gate[1]);
 }
 
 static void lstm_row_back(const lstm_slice *s, int64_t r, int64_t t) {
     const lstm_job *job = s->job;
     const ins_lstm_args *args = job->args;
-    int64_t hidden = args->hidden, row = s->begin + r, at = row * args->time + t;
-    bool begins = ins_lstm_begins(args, row, t);
-    const float *gates = (const float *)args->gates + at * 4 * hidden, *cell = (const float *)args->c + at * hidden;
-    const float *before = t > 0 ? cell - hidden : args->c0 ? (const float *)args->c0 + row * hidden : NULL;
-    float *d_x = (float *)args->d_x + at * 4 * hidden;
-    float zeros[LSTM_CHUNK] = {0}, extra[4 * LSTM_CHUNK];
-    for (int64_t u = 0; u < hidden; u += LSTM_CHUNK) {
-        int64_t n = ins_min_i64(LSTM_CHUNK, hidden - u);
-        float *d_h = s->d_h + r * job->buffer + u, *d_c = s->d_c + r * job->buffer + u, back_c[LSTM_CHUNK];
-        lstm_add(args->dtype, args->d_h, at * hidden + u, n, d_h);
-        lstm_add(INS_DTYPE_F32, args->d_c, at * hidden + u, n, d_c);
-        for (int gate = 0; args->d_gates && gate < 4; gate++)
-            memcpy(extra + gate * LSTM_CHUNK, (const float *)args->d_gates + (at * 4 + gate) * hidden + u,
-                   (size_t)n * 4);
-        const lstm_chunk chunk = {.in = gates + u,
-                                  .forget = gates + hidden + u,
-                                  .fresh = gates + 2 * hidden + u,
-                                  .out = gates + 3 * hidden + u,
-                                  .cell = cell + u,
-                                  .before = begins ? zeros : before + u,
-                                  .d_h = d_h,
-                                  .d_c = d_c,
-                                  .d_in = d_x + u,
-                                  .d_forget = d_x + hidden + u,
-                                  .d_fresh = d_x + 2 * hidden + u,
-                                  .d_out = d_x + 3 * hidden + u,
-                                  .back_c = back_c};
-        lstm_chunk_back(&chunk, args->d_gates ? extra : NULL, n);
-        for (int64_t i = 0; i < n; i++) d_c[i] = begins ? 0 : back_c[i];
-    }
-    for (int gate = 0; gate < 4; gate++) {
-        lstm_units(args->dtype, d_x + gate * hidden, hidden, s->d_z + (gate * s->rows + r) * job->buffer, 0);
-    }
+    int64_t hidden = args->hidden, at_row = s->begin + r, at = at_row * args->time + t;
+    const float *cell = (const float *)args->c + at * hidden;
+    size_t element = args->dtype == INS_DTYPE_F32 ? 4 : 2;
+    lstm_row row = {.gates = (const float *)args->gates + at * 4 * hidden,
+                    .cell = cell,
+                    .more_c = args->d_c ? (const float *)args->d_c + at * hidden : NULL,
+                    .extra = args->d_gates ? (const float *)args->d_gates + at * 4 * hidden : NULL,
+                    .more_h = args->d_h ? (const char *)args->d_h + (size_t)(at * hidden) * element : NULL,
+                    .d_x = (float *)args->d_x + at * 4 * hidden,
+                    .d_h = s->d_h + r * job->buffer,
+                    .d_c = s->d_c + r * job->buffer,
+                    .begins = ins_lstm_begins(args, at_row, t)};
+    if (!row.begins) row.before = t > 0 ? cell - hidden : (const float *)args->c0 + at_row * hidden;
+    for (int q = 0; q < 4; q++) row.units[q] = s->d_z + (q * s->rows + r) * job->buffer;
+    int64_t u = 0;
+    for (; u + VL <= hidden; u += VL) lstm_vector_back(args->dtype, &row, hidden, u, VL);
+    if (u < hidden) lstm_vector_back(args->dtype, &row, hidden, u, hidden - u);
+    for (int q = 0; args->dtype != INS_DTYPE_F32 && q < 4; q++)
+        lstm_units(args->dtype, row.d_x + q * hidden, hidden, row.units[q], 0);
 }
 
 /* The next step's rows lie a whole sequence apart, which no hardware sees coming. */
