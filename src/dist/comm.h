@@ -20,6 +20,8 @@ int ins_comm_rank(const ins_comm *comm); /* NULL = 0 */
 int ins_comm_size(const ins_comm *comm); /* NULL = 1 */
 /* Threads that this rank may use: its cores, shared fairly with the ranks that may use the same ones. */
 int ins_comm_threads(const ins_comm *comm); /* NULL = all cores of the process */
+/* Ranks on this rank's machine, itself included: they share its memory. NULL = 1. */
+int ins_comm_neighbours(const ins_comm *comm);
 /* Cores of this rank's machine that the launcher kept from all ranks by binding them. */
 int ins_comm_idle_cores(const ins_comm *comm);
 

@@ -26,11 +26,9 @@ static rank_cores my_cores(void) {
 }
 
 /* Each core is shared by the ranks that may use it; a rank gets the sum of its shares, rounded, at least one. */
-static int count_threads(const rank_cores *all, int size, int rank) {
+static int count_threads(const rank_cores *all, int size, int rank, int neighbours) {
     const rank_cores *mine = &all[rank];
     double share = 0;
-    int neighbours = 0;
-    for (int r = 0; r < size; r++) neighbours += all[r].machine == mine->machine;
     for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
         int users = 0;
         if (!CPU_ISSET(cpu, &mine->mask)) continue;
@@ -66,11 +64,16 @@ ins_status ins_comm_ready(ins_comm *comm, ins_error *err) {
                             ? ins_comm_allgather(comm, &mine, sizeof mine, all, err)
                             : INS_FAIL(err, INS_NOMEM, "no memory for %d ranks", comm->size);
     if (status == INS_OK) {
-        comm->threads = count_threads(all, comm->size, comm->rank);
+        for (int r = 0; r < comm->size; r++) comm->neighbours += all[r].machine == mine.machine;
+        comm->threads = count_threads(all, comm->size, comm->rank, comm->neighbours);
         comm->idle_cores = count_idle(all, comm->size, comm->rank);
     }
     ins_free(all);
     return status;
+}
+
+int ins_comm_neighbours(const ins_comm *comm) {
+    return comm && comm->neighbours > 0 ? comm->neighbours : 1;
 }
 
 int ins_comm_idle_cores(const ins_comm *comm) {

@@ -29,6 +29,7 @@ struct ins_comm {
     int rank, size;
     bool broken;           /* a transfer failed: the ranks can't end together in good order any more */
     int threads;           /* of this rank; 0 = not known yet */
+    int neighbours;        /* ranks of this rank's machine, itself included */
     int idle_cores;        /* of this rank's machine */
     ins_request *requests; /* 2 * size, and */
     double *numbers;       /* INS_COMM_MAX_SUM * size: of the exchanges in comm.c */

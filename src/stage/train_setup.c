@@ -54,7 +54,7 @@ static int64_t choose_steps(ins_train_run *run, int64_t budget) {
 /* The fastest that fits: the results are the same bits, so it may differ from one attempt at a stage to the next. */
 static ins_status choose_recompute(ins_train_run *run, ins_error *err) {
     ins_trainer_options *t = &run->trainer_options;
-    int64_t available = ins_mem_available();
+    int64_t available = ins_mem_available() / ins_comm_neighbours(t->comm);
     INS_TRY(ins_trainer_costs(run->model, t, ins_train_needs_history(run->options), run->c->pool, run->costs, err));
     if (run->options->recompute > 0) {
         t->recompute = (ins_recompute)(run->options->recompute - 1);

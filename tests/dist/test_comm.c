@@ -102,6 +102,7 @@ static void check_threads(ins_comm *comm, void *arg) {
     int *total = arg;
     int threads = ins_comm_threads(comm);
     assert_true(threads >= 1);
+    assert_int_equal(ins_comm_neighbours(comm), ins_comm_size(comm));
     double sum = threads;
     assert_ok(ins_comm_sum(comm, &sum, 1, NULL));
     if (ins_comm_rank(comm) == 0) *total = (int)sum;
