@@ -5,8 +5,11 @@
 #include "kernel/act_impl.h"
 #include "kernel/elementwise.h"
 
-const ins_impl_head *const ins_act_impls[] = {INS_CPU_LIST(ins_cpu_act), &ins_ref_act_f32.head, &ins_ref_act_f64.head,
-                                              NULL};
+const ins_impl_head *const ins_act_impls[] = {
+#ifdef INS_KERNEL_X86
+    &ins_cpu_act_avx512_bf16.head, /* the conversions are a third of the work on bf16 */
+#endif
+    INS_CPU_LIST(ins_cpu_act), &ins_ref_act_f32.head, &ins_ref_act_f64.head, NULL};
 
 static const char *const act_names[INS_ACT_COUNT] = {
 #define ACT_NAME(code, name, formula) [INS_ACT_##code] = name,

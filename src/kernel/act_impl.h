@@ -15,6 +15,9 @@ typedef struct ins_act_impl {
 } ins_act_impl;
 
 INS_CPU_DECLARE(ins_act_impl, ins_cpu_act);
+#ifdef INS_KERNEL_X86
+extern const ins_act_impl ins_cpu_act_avx512_bf16;
+#endif
 extern const ins_act_impl ins_ref_act_f32, ins_ref_act_f64;
 
 extern const ins_impl_head *const ins_act_impls[];

@@ -6,7 +6,8 @@ set(bf16_srcs ${CMAKE_SOURCE_DIR}/src/kernel/cpu/cpu_gemm.c ${CMAKE_SOURCE_DIR}/
              ${CMAKE_SOURCE_DIR}/src/kernel/cpu/cpu_probe.c ${CMAKE_SOURCE_DIR}/src/kernel/cpu/cpu_lstm.c
              ${CMAKE_SOURCE_DIR}/src/kernel/cpu/cpu_lstm_backward.c ${CMAKE_SOURCE_DIR}/src/kernel/cpu/cpu_attention.c
              ${CMAKE_SOURCE_DIR}/src/kernel/cpu/cpu_attention_backward.c
-             ${CMAKE_SOURCE_DIR}/src/kernel/cpu/cpu_attention_few.c)
+             ${CMAKE_SOURCE_DIR}/src/kernel/cpu/cpu_attention_few.c ${CMAKE_SOURCE_DIR}/src/kernel/cpu/cpu_act.c
+             ${CMAKE_SOURCE_DIR}/src/kernel/cpu/cpu_act_maps.c)
 
 # One object library of kernel sources under a name of its own, its objects added to the archive.
 function(ins_kernel_variant name)

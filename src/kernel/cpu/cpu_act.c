@@ -55,7 +55,7 @@ INS_INLINE act_pair act_both(const ins_act act, vf x) {
         return (act_pair){x * s, s + x * s * (1.0f - s) * (x * x * (3.0f * GELU_TWO_C * GELU_K) + GELU_TWO_C)};
     case INS_ACT_GELU_ERF:
         s = vmv_normal_cdf(x);
-        vf density = vmv_exp2(vmv_clip(x * x * (-0.5f * VMV_LOG2E), -126.0f, 126.0f));
+        vf density = vmv_exp2(x * x * (-0.5f * VMV_LOG2E));
         return (act_pair){x * s, s + x * 0.398942280f * density};
     case INS_ACT_SILU:
         s = vmv_logistic2(x * -VMV_LOG2E);
@@ -91,8 +91,8 @@ INS_INLINE void act_backward_step(const ins_act act, const bool half, const ins_
     vf zero = vf_set(0), d_x = act_both(act, vio_load_n(half, args->x, at, n, zero)).slope;
     d_x *= vio_load_n(half, args->d_y, at, n, zero);
     if (args->accumulate) d_x += vio_load_n(half, args->d_x, at, n, zero);
-    vio_store_n(half, args->d_x, at, n, d_x);
-    if (sum) vio_store_n(false, sum, 0, n, vio_load_n(false, sum, 0, n, zero) + vio_as_stored(half, d_x));
+    d_x = vio_keep_n(half, args->d_x, at, n, d_x);
+    if (sum) vio_store_n(false, sum, 0, n, vio_load_n(false, sum, 0, n, zero) + d_x);
 }
 
 INS_INLINE void act_backward_of(const ins_act act, const bool half, const ins_act_args *args, int64_t at, int64_t end,

@@ -123,9 +123,8 @@ INS_INLINE void norm_write_columns(const int count, const bool x_half, const boo
         vf x_hat = (x - b->mean[k]) * b->rstd[k];
         vf d_x = b->rstd[k] * (d_y * scale - b->sum[k] - x_hat * b->dot[k]);
         if (args->accumulate_dx) d_x += vio_load_n(x_half, args->d_x, to, n, zero);
-        vio_store_n(x_half, args->d_x, to, n, d_x);
         if (args->d_x_copy) vio_store_n(true, args->d_x_copy, r * args->cols + c, n, d_x);
-        if (d_sum) total += vio_as_stored(x_half, d_x);
+        total += vio_keep_n(x_half, args->d_x, to, n, d_x);
     }
     if (d_sum) vio_store_n(false, d_sum, c, n, total);
 }

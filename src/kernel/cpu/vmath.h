@@ -125,14 +125,16 @@ INS_INLINE vf vmv_select(vi mask, vf yes, vf no) {
     return (vf)(((vi)yes & mask) | ((vi)no & ~mask));
 }
 
-/* 2^t for -126 <= t <= 128, where it is inf: t = n + f, |f| <= 1/2; 2^f = 1 + f P(f). Relative error 2e-7. */
+/* 2^t: t = n + f, |f| <= 1/2; 2^f = 1 + f P(f). Relative error 2e-7; 0 and inf where they are due. */
 INS_INLINE vf vmv_exp2(vf t) {
 #if defined(__AVX512F__)
     vf n = (vf)_mm512_roundscale_ps((__m512)t, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    vf f = (vf)_mm512_reduce_ps((__m512)t, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); /* t - n, 0 for inf */
 #else
-    vf shifted = t + VM_ROUND, n = shifted - VM_ROUND;
+    t = vmv_clip(t, -126.0f, 128.0f);
+    vf shifted = t + VM_ROUND, n = shifted - VM_ROUND, f = t - n;
 #endif
-    vf f = t - n, p = f * 0.00133813021f + 0.00966636837f;
+    vf p = f * 0.00133813021f + 0.00966636837f;
     p = p * f + 0.0555038117f;
     p = p * f + 0.240223497f;
     p = p * f + 0.693147182f;
@@ -140,13 +142,13 @@ INS_INLINE vf vmv_exp2(vf t) {
 #if defined(__AVX512F__)
     return (vf)_mm512_scalef_ps((__m512)value, (__m512)n);
 #else
-    return value * (vf)(((vi)shifted << 23) + (127 << 23));
+    return value * (vf)(((vi)shifted << 23) + (127 << 23)); /* 2^-126 stands for all that is smaller */
 #endif
 }
 
 /* 1 / (1 + 2^t): sigmoid(x) with t = -x / ln 2. */
 INS_INLINE vf vmv_logistic2(vf t) {
-    return 1.0f / (1.0f + vmv_exp2(vmv_clip(t, -126.0f, 128.0f)));
+    return 1.0f / (1.0f + vmv_exp2(t));
 }
 
 #define VMV_LOG2E 1.44269504f
@@ -164,7 +166,7 @@ INS_INLINE vf vmv_normal_cdf(vf x) {
     q = q * size + 0.6305545058f;
     q = q * size + 1.130865996f;
     q = q * size - 0.0004545259688f;
-    vf tail = 0.5f * vmv_exp2(vmv_clip(q * -VMV_LOG2E, -126.0f, 126.0f));
+    vf tail = 0.5f * vmv_exp2(q * -VMV_LOG2E);
     tail = vmv_select(size > vf_set(5.0f), vf_set(0), tail);
     tail = vmv_select(x < vf_set(0), tail, 1.0f - tail);
     vf p = s * -0.0006028296295f + 0.005000636924f;
