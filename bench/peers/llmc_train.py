@@ -100,7 +100,7 @@ def main():
     finally:
         if not options.data:
             shutil.rmtree(folder, ignore_errors=True)
-    print(json.dumps({"program": "llm.c", "version": os.path.basename(options.program),
+    print(json.dumps({"program": "llm.c", "version": "",
                       "ms": times[options.warmup:], "first_ms": times[0], "peak_rss_bytes": memory,
                       "threads": options.threads}))
 

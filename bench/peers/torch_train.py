@@ -210,7 +210,7 @@ def main():
         times.append(1e3 * (time.perf_counter() - start))
     print(json.dumps({
         "program": "PyTorch " + ("compiled" if options.compile else "eager"),
-        "version": torch.__version__,
+        "version": torch.__version__.split("+")[0],
         "ms": times[options.warmup:],
         "first_ms": times[0],
         "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,

@@ -139,7 +139,7 @@ static ins_status add_update(ins_bench_kernels *k, const ins_bench_run *run, dou
     if (!row) return INS_FAIL(err, INS_NOMEM, "no memory for the benchmark's rows");
     row->calls = 1;
     row->ms = 1e3 * seconds;
-    row->bytes = 28 * n_params;
+    row->bytes = (run->weights_bf16 ? 30 : 28) * n_params;
     row->flop = 12 * n_params;
     row->impl = ins_bench_kernel_impl("optim", INS_DTYPE_F32);
     return INS_OK;
