@@ -40,7 +40,8 @@ static int64_t room(const char *dir, const char *limit_name, const char *used_na
     char line[64], *end = line;
     if (!ins_cgroup_read(dir, limit_name, line, sizeof line)) return 0;
     int64_t limit = strtoll(line, &end, 10);
-    if (end == line || limit <= 0 || limit >= INT64_MAX / 4096 * 4096 - 4096) return 0; /* "max", and v1's way to say it */
+    if (end == line || limit <= 0 || limit >= INT64_MAX / 4096 * 4096 - 4096)
+        return 0; /* "max", and v1's way to say it */
     if (!ins_cgroup_read(dir, used_name, line, sizeof line)) return limit;
     int64_t left = limit - strtoll(line, NULL, 10) + group_cache(dir, cache_name);
     return left < 1 ? 1 : left < limit ? left : limit;

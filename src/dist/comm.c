@@ -25,7 +25,7 @@ void ins_comm_close(ins_comm *comm) {
 }
 
 void ins_comm_abort(ins_comm *comm, int exit_code) {
-    if (comm) comm->impl->abort(comm, exit_code);
+    if (comm) comm->impl->end_all(comm, exit_code);
 }
 
 /* ---- waiting ---- */

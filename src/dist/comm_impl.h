@@ -20,7 +20,7 @@ typedef struct ins_comm_impl {
                           ins_error *err);
     /* Makes progress with all transfers; *done when none of the n is under way any more. Never waits. */
     ins_status (*test)(ins_comm *comm, ins_request *requests, int64_t n, bool *done, ins_error *err);
-    void (*abort)(ins_comm *comm, int exit_code);
+    void (*end_all)(ins_comm *comm, int exit_code);
     void (*close)(ins_comm *comm); /* frees the communicator */
 } ins_comm_impl;
 

@@ -84,8 +84,8 @@ struct ins_op {
     double (*flops)(const ins_op_sig *sig);                                 /* NULL = elements of the outputs */
     const ins_op_sample *samples;                                           /* ended by a sample with name NULL */
     unsigned no_grad_out; /* bit i: no gradient flows through output i (saved statistics, counts) */
-    /* Outputs that repeat out[0], for a planner that finds a cast or a column_sum of it: its numbers in bf16, its column
-     * sums in acc, with the bits of those ops. 0 = none. Graphs do not use them. */
+    /* Outputs that repeat out[0], for a planner that finds a cast or a column_sum of it: its numbers in bf16, its
+     * column sums in acc, with the bits of those ops. 0 = none. Graphs do not use them. */
     int copy_out, sum_out;
 };
 

@@ -127,7 +127,7 @@ static const ins_comm_impl thread_impl = {.name = "threads",
                                           .send = thread_send,
                                           .receive = thread_receive,
                                           .test = thread_test,
-                                          .abort = thread_abort,
+                                          .end_all = thread_abort,
                                           .close = thread_close};
 
 typedef void (*thread_rank_fn)(ins_comm *comm, void *arg);

@@ -133,7 +133,7 @@ static const ins_comm_impl mpi_impl = {
     .send = mpi_send,
     .receive = mpi_receive,
     .test = mpi_test,
-    .abort = mpi_abort,
+    .end_all = mpi_abort,
     .close = mpi_close,
 };
 
