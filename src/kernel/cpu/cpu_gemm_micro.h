@@ -4,14 +4,12 @@
 
 #include "kernel/cpu/cpu_gemm.h"
 
-/* Lines to ask for while a tile is computed: at every GEMM_STEP units `lines` neighbouring lines of each of `rows`
- * rows, then `step` bytes further on. */
+/* A region of memory to ask for while a tile is computed: `lines` cache lines of each of `rows` rows. */
 typedef struct gemm_ahead {
     const char *at;
-    int64_t row_bytes, step;
-    int rows, lines;
+    int64_t row_bytes, rows, lines;
 } gemm_ahead;
-#define GEMM_STEP 16 /* units between prefetches: a line of a row of A */
+#define GEMM_STEP 16 /* units between prefetches */
 
 /* Where a tile's sums start and where they go. Each matrix is f32, or bf16 where `_half` says so. */
 typedef struct gemm_tile {
@@ -24,6 +22,9 @@ typedef struct gemm_tile {
     int64_t ld_dst;
     bool dst_half;
     gemm_ahead ahead_a, ahead_b;
+    /* Where the sliver is not packed yet: its first unit in B stored [k,n]. The tile then packs as it goes. */
+    const char *source;
+    int64_t source_row; /* bytes between values of k */
 } gemm_tile;
 
 typedef uint16_t gemm_u16 __attribute__((vector_size(2 * VL), aligned(2), may_alias));
@@ -95,29 +96,65 @@ static __attribute__((noinline)) void gemm_store_edge(int rows, vf (*sum)[2], co
     }
 }
 
-INS_INLINE void gemm_prefetch(const gemm_ahead *ahead, const char *at) {
-    for (int r = 0; r < ahead->rows; r++, at += ahead->row_bytes)
-        for (int line = 0; line < ahead->lines; line++) __builtin_prefetch(at + line * 64, 0, 2);
+/* The walk through such a region, `turn` lines at a time. */
+typedef struct gemm_walk {
+    const char *row;
+    int64_t line, left, turn;
+} gemm_walk;
+
+INS_INLINE gemm_walk gemm_walk_start(const gemm_ahead *ahead, int64_t turns) {
+    int64_t lines = ahead->rows * ahead->lines;
+    return (gemm_walk){.row = ahead->at, .left = lines, .turn = (lines + turns - 1) / turns};
 }
 
-/* `rows` and, for tiles, the strides are constants after inlining, so that the sums live in registers. */
-INS_INLINE void gemm_micro(const int rows, const float *mat_a, const int64_t row_a, const int64_t unit_a,
-                           const float *mat_b, int64_t units, const gemm_tile *tile) {
+INS_INLINE void gemm_walk_on(gemm_walk *walk, const gemm_ahead *ahead) {
+    int64_t n = ins_min_i64(walk->turn, walk->left);
+    walk->left -= n;
+    for (; n > 0; n--) {
+        __builtin_prefetch(walk->row + walk->line * 64, 0, 2);
+        if (++walk->line == ahead->lines) walk->line = 0, walk->row += ahead->row_bytes;
+    }
+}
+
+/* VL units of B stored [k,n]. */
+INS_INLINE vf gemm_source(const char *source, int64_t row) {
+#ifdef INS_CPU_BF16_DOT
+    __m512i low = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)source));
+    __m512i high = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)(source + row)));
+    return (vf)_mm512_or_si512(low, _mm512_slli_epi32(high, 16));
+#else
+    (void)row;
+    return vf_load((const float *)(const void *)source);
+#endif
+}
+
+/* `rows`, `fuse` and, for tiles, the strides are constants after inlining, so that the sums live in registers. fuse:
+ * take B from tile->source and pack it into mat_b on the way. */
+INS_INLINE void gemm_micro(const int rows, const bool fuse, const float *mat_a, const int64_t row_a,
+                           const int64_t unit_a, float *mat_b, int64_t units, const gemm_tile *tile) {
     vf sum[MR][2], left = vf_load(tile->init), right = vf_load(tile->init + VL);
     CPU_UNROLL
     for (int r = 0; r < rows; r++) sum[r][0] = left, sum[r][1] = right;
-    const char *ahead_a = tile->ahead_a.at, *ahead_b = tile->ahead_b.at, *ahead_c = tile->dst;
+    int64_t turns = ins_max_i64(1, (units + GEMM_STEP - 1) / GEMM_STEP);
+    gemm_walk walk_a = gemm_walk_start(&tile->ahead_a, turns), walk_b = gemm_walk_start(&tile->ahead_b, turns);
+    const char *ahead_c = tile->dst, *source = tile->source;
     int64_t row_c = tile->ld_dst * (tile->dst_half ? 2 : 4);
-    for (int64_t left_over = units; left_over > 0; left_over -= GEMM_STEP) {
-        gemm_prefetch(&tile->ahead_a, ahead_a), ahead_a += tile->ahead_a.step;
-        gemm_prefetch(&tile->ahead_b, ahead_b), ahead_b += tile->ahead_b.step;
-        if (units - left_over < rows * GEMM_STEP) {
+    for (int64_t more = units; more > 0; more -= GEMM_STEP) {
+        gemm_walk_on(&walk_a, &tile->ahead_a), gemm_walk_on(&walk_b, &tile->ahead_b);
+        if (units - more < rows * GEMM_STEP) {
             __builtin_prefetch(ahead_c, 1), __builtin_prefetch(ahead_c + 64, 1);
             ahead_c += row_c;
         }
-        int64_t n = left_over < GEMM_STEP ? left_over : GEMM_STEP;
+        int64_t n = more < GEMM_STEP ? more : GEMM_STEP;
         for (int64_t p = 0; p < n; p++, mat_a += unit_a, mat_b += NR) {
-            left = vf_load(mat_b), right = vf_load(mat_b + VL);
+            if (fuse) {
+                left = gemm_source(source, tile->source_row);
+                right = gemm_source(source + VL * 4 / UNIT_K, tile->source_row);
+                vf_store(mat_b, left), vf_store(mat_b + VL, right);
+                source += UNIT_K * tile->source_row;
+            } else {
+                left = vf_load(mat_b), right = vf_load(mat_b + VL);
+            }
             CPU_UNROLL
             for (int r = 0; r < rows; r++) {
                 sum[r][0] = gemm_fma(sum[r][0], mat_a + r * row_a, left);
@@ -145,22 +182,29 @@ INS_INLINE void gemm_micro(const int rows, const float *mat_a, const int64_t row
 #endif
 
 /* One tile of rows, `stride` units apart. */
-static void gemm_tile_rows(int64_t rows, const float *mat_a, int64_t stride, const float *mat_b, int64_t units,
+static void gemm_tile_rows(int64_t rows, const float *mat_a, int64_t stride, float *mat_b, int64_t units,
                            const gemm_tile *tile) {
+    if (tile->source) {
+        gemm_micro(MR, true, mat_a, stride, 1, mat_b, units, tile);
+        return;
+    }
 #define CASE(r)                                                                                                        \
     case r:                                                                                                            \
-        gemm_micro(r, mat_a, stride, 1, mat_b, units, tile);                                                           \
+        gemm_micro(r, false, mat_a, stride, 1, mat_b, units, tile);                                                    \
         break;
     switch (rows) { GEMM_CASES }
 #undef CASE
 }
 
 /* One tile packed from a transposed A. */
-static void gemm_tile_packed(int64_t rows, const float *mat_a, const float *mat_b, int64_t units,
-                             const gemm_tile *tile) {
+static void gemm_tile_packed(int64_t rows, const float *mat_a, float *mat_b, int64_t units, const gemm_tile *tile) {
+    if (tile->source) {
+        gemm_micro(MR, true, mat_a, 1, MR, mat_b, units, tile);
+        return;
+    }
 #define CASE(r)                                                                                                        \
     case r:                                                                                                            \
-        gemm_micro(r, mat_a, 1, MR, mat_b, units, tile);                                                               \
+        gemm_micro(r, false, mat_a, 1, MR, mat_b, units, tile);                                                        \
         break;
     switch (rows) { GEMM_CASES }
 #undef CASE
