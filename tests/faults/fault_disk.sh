@@ -21,7 +21,9 @@ leave() {
 }
 empty() { rm -f disk/filling; }
 
-steps="--set stages.base.steps=60 --set stages.base.resume_every=0"
+n_steps=60 rooms="0 20 100 300 700 1200" least=4
+[ -z "${INSTAR_FAULT_FEW:-}" ] || n_steps=20 rooms="0 100 700" least=2
+steps="--set stages.base.steps=$n_steps --set stages.base.resume_every=0"
 # shellcheck disable=SC2086 # words are meant
 run "unbroken" run tiny.yaml --json $steps
 expect_exit 0
@@ -34,7 +36,7 @@ rm -rf runs
 # The cache is on the full disk: every amount of room ends in another moment.
 INSTAR_CACHE=$work/disk/cache
 met=0
-for room in 0 20 100 300 700 1200; do
+for room in $rooms; do
     rm -rf disk/cache
     leave "$room"
     # shellcheck disable=SC2086
@@ -55,7 +57,7 @@ for room in 0 20 100 300 700 1200; do
         [ "$(stage_hash $stage)" = "$(whole $stage)" ] || fail "$stage has other bytes than the unbroken run"
     done
 done
-[ "$met" -ge 4 ] || fail "only $met of the runs met a full disk"
+[ "$met" -ge $least ] || fail "only $met of the runs met a full disk"
 
 # In the middle of training: checkpoints are there, the next one does not fit.
 rm -rf disk/cache

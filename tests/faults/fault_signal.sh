@@ -4,7 +4,9 @@
 . "$(dirname "$0")/common.sh"
 
 # Long enough to be caught in the middle; no fsync storm.
-long="--set stages.base.steps=300 --set stages.base.probe_at=[20] --only base"
+n_steps=300
+[ -z "${INSTAR_FAULT_FEW:-}" ] || n_steps=120
+long="--set stages.base.steps=$n_steps --set stages.base.probe_at=[20] --only base"
 # shellcheck disable=SC2086 # words are meant
 run "unbroken" run tiny.yaml $long --dir runs/whole
 expect_exit 0

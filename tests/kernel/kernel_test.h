@@ -19,6 +19,19 @@
 #include "kernel/isa.h"
 #include "tensor/tensor.h"
 
+/* The thread sanitizer makes loops fifty times slower and looks at threads, not at numbers: of a row of combinations it
+ * gets every KT_STEP-th, others of the next shape. */
+#if defined(__SANITIZE_THREAD__)
+#define KT_STEP 5
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define KT_STEP 5
+#endif
+#endif
+#ifndef KT_STEP
+#define KT_STEP 1
+#endif
+
 #define KT_GUARD      64
 #define KT_GUARD_BYTE 0xA5
 

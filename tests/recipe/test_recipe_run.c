@@ -105,9 +105,7 @@ static void test_run_and_again(void **state) {
     read_text(w->run, "claims.json", &text);
     assert_string_equal(text.data, "[]\n");
     ins_str_free(&text);
-    double start = ins_now();
-    must_run(w, toy_recipe);
-    assert_true(ins_now() - start < 1.0);
+    must_run(w, toy_recipe); /* from the cache: not one stage runs */
     assert_int_equal(toy.makes + toy.splits + toy.fits, 2 + 1 + 13);
     assert_int_equal(query(w, "SELECT count(*) FROM stage WHERE state='done' AND cached=1"), 16);
     assert_int_equal(query(w, "SELECT count(*) FROM metric WHERE stage='base' AND name='gauge/near'"), 4);
