@@ -259,25 +259,6 @@ static inline void att_panels(const float *packed, int64_t rows, int64_t units, 
     }
 }
 
-/* `cols` values of a row times factor to where a tensor keeps them. The row is padded to whole vectors, and changed. */
-INS_INLINE void att_store_row(float *row, float factor, ins_dtype dtype, void *dst, int64_t at, int64_t cols) {
-#ifdef INS_CPU_BF16_DOT
-    (void)dtype;
-    int64_t c = 0;
-    for (; c + 2 * VL <= cols; c += 2 * VL) {
-        vf both = att_narrow(vf_load(row + c) * factor, vf_load(row + c + VL) * factor);
-        memcpy((uint16_t *)dst + at + c, &both, sizeof both);
-    }
-    if (c == cols) return;
-    vf low = vf_load(row + c) * factor, high = c + VL < cols ? vf_load(row + c + VL) * factor : low;
-    vf both = att_narrow(low, high);
-    memcpy((uint16_t *)dst + at + c, &both, (size_t)(cols - c) * 2);
-#else
-    for (int64_t c = 0; c < cols; c += VL) vf_store(row + c, vf_load(row + c) * factor);
-    cpu_store(dtype, row, dst, at, cols);
-#endif
-}
-
 /* The first n queries of a panel [cols][ATT_NR] times factor into rows of a tensor; cols_padded: to a multiple of VL,
  * which the panel has too. */
 static inline void att_store_panel(const float *panel, int64_t cols, float factor, ins_dtype dtype, void *dst,
@@ -286,7 +267,11 @@ static inline void att_store_panel(const float *panel, int64_t cols, float facto
     int64_t cols_padded = att_round_up(cols, VL);
     for (int64_t c = 0; c < cols_padded; c += VL)
         cpu_transpose((const char *)(panel + c * ATT_NR), ATT_NR * 4, ATT_NR, rows + c, ATT_COLS);
-    for (int64_t r = 0; r < n; r++) att_store_row(rows + r * ATT_COLS, factor, dtype, dst, at + r * dst_ld, cols);
+    for (int64_t r = 0; r < n; r++) {
+        float *row = rows + r * ATT_COLS;
+        for (int64_t c = 0; c < cols_padded; c += VL) vf_store(row + c, vf_load(row + c) * factor);
+        cpu_store(dtype, row, dst, at + r * dst_ld, cols);
+    }
 }
 
 /* ---- what comes next ---- */

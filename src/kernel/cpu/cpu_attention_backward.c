@@ -242,12 +242,12 @@ static void back_store_keys(const ins_attention_args *args, int64_t item, float 
         float factor = which == 0 ? (float)args->scale : 1.0f, *from = scratch + which * slot / 2;
         for (int64_t j = begin; j < end; j++) {
             float *row = from + j * cols;
-            for (int64_t c = 0; c < cols && n_parts > 1; c += VL) {
+            for (int64_t c = 0; c < cols; c += VL) {
                 vf sum = vf_load(row + c);
                 for (int64_t part = 1; part < n_parts; part++) sum += vf_load(row + part * slot + c);
-                vf_store(row + c, sum);
+                vf_store(row + c, sum * factor);
             }
-            att_store_row(row, factor, args->dtype, dst, ins_attention_k_at(args, ld, 0, batch, kv_head, j), hd);
+            cpu_store(args->dtype, row, dst, ins_attention_k_at(args, ld, 0, batch, kv_head, j), hd);
         }
     }
 }

@@ -2,21 +2,18 @@
  * its heads. */
 #include <math.h>
 
-#include "kernel/cpu/vio.h"
 #include "kernel/cpu/vmath.h"
 #include "kernel/rope_impl.h"
 
 #define ROPE_PAIRS 128 /* pairs worked on at once */
 
 typedef struct rope_tables {
-    float cosine[ROPE_PAIRS + VL], sine[ROPE_PAIRS + VL]; /* read in whole vectors */
+    float cosine[ROPE_PAIRS], sine[ROPE_PAIRS];
 } rope_tables;
 
 typedef struct rope_job {
     const ins_rope_args *args;
-    int64_t chunk;           /* rows a task */
-    int64_t pair, n;         /* the pairs [pair, pair + n) of each head */
-    double freq[ROPE_PAIRS]; /* theirs */
+    int64_t chunk; /* rows a task */
 } rope_job;
 
 /* cos and sin of position * freq[i]: angle = q pi/2 + r with |r| <= pi/4, quadrant q mod 4 swaps and negates. */
@@ -41,30 +38,20 @@ static void rope_tables_fill(const ins_rope_args *args, const double *freq, int6
     }
 }
 
-/* `n` pairs, a vector of them or the rest: channels from `low` and from `high` on. */
-INS_INLINE void rope_pairs(const bool half, const ins_rope_args *args, int64_t low, int64_t high, int64_t shift,
-                           int64_t n, const float *cosine, const float *sine) {
-    vf left = vio_load_n(half, args->x, low, n, (vf){0}), right = vio_load_n(half, args->x, high, n, (vf){0});
-    vf across = vf_load(cosine), up = vf_load(sine);
-    vio_store_n(half, args->y, low + shift, n, left * across - right * up);
-    vio_store_n(half, args->y, high + shift, n, right * across + left * up);
-}
-
-INS_INLINE void rope_half_of(const bool half, const ins_rope_args *args, int64_t low, int64_t shift, int64_t n,
-                             const rope_tables *tables) {
-    int64_t high = low + args->rotary_dim / 2, i = 0;
-    for (; i + VL <= n; i += VL)
-        rope_pairs(half, args, low + i, high + i, shift, VL, tables->cosine + i, tables->sine + i);
-    if (i < n) rope_pairs(half, args, low + i, high + i, shift, n - i, tables->cosine + i, tables->sine + i);
-}
-
 /* Pairs [pair, pair + n) of one head: channels i and i + rotary_dim/2. */
 static void rope_half(const ins_rope_args *args, int64_t from, int64_t to, int64_t pair, int64_t n,
                       const rope_tables *tables) {
-    if (args->dtype == INS_DTYPE_F32)
-        rope_half_of(false, args, from + pair, to - from, n, tables);
-    else
-        rope_half_of(true, args, from + pair, to - from, n, tables);
+    float left[ROPE_PAIRS], right[ROPE_PAIRS];
+    int64_t half = args->rotary_dim / 2;
+    cpu_load(args->dtype, args->x, from + pair, n, left);
+    cpu_load(args->dtype, args->x, from + half + pair, n, right);
+    for (int64_t i = 0; i < n; i++) {
+        float low = left[i] * tables->cosine[i] - right[i] * tables->sine[i];
+        float high = right[i] * tables->cosine[i] + left[i] * tables->sine[i];
+        left[i] = low, right[i] = high;
+    }
+    cpu_store(args->dtype, left, args->y, to + pair, n);
+    cpu_store(args->dtype, right, args->y, to + half + pair, n);
 }
 
 /* Pairs [pair, pair + n) of one head: channels 2i and 2i + 1. */
@@ -93,29 +80,29 @@ static void rope_task(void *arg, int64_t task, int thread) {
     const rope_job *job = arg;
     const ins_rope_args *args = job->args;
     rope_tables tables;
-    memset(&tables, 0, sizeof tables);
-    int64_t begin = task * job->chunk, end = ins_min_i64(args->rows, begin + job->chunk);
-    for (int64_t r = begin; r < end; r++) {
-        rope_tables_fill(args, job->freq, job->n, args->positions[r], &tables);
-        for (int64_t h = 0; h < args->n_heads; h++) {
-            int64_t from = r * args->ldx + h * args->head_dim, to = r * args->ldy + h * args->head_dim;
-            (args->interleaved ? rope_interleaved : rope_half)(args, from, to, job->pair, job->n, &tables);
-            if (job->pair == 0 && args->rotary_dim < args->head_dim) rope_copy_rest(args, from, to);
+    double freq[ROPE_PAIRS];
+    int64_t half = args->rotary_dim / 2, begin = task * job->chunk, end = ins_min_i64(args->rows, begin + job->chunk);
+    for (int64_t pair = 0; pair < half; pair += ROPE_PAIRS) {
+        int64_t n = ins_min_i64(ROPE_PAIRS, half - pair);
+        for (int64_t i = 0; i < n; i++)
+            freq[i] = args->inv_freq ? args->inv_freq[pair + i]
+                                     : pow(args->theta, -2.0 * (double)(pair + i) / (double)args->rotary_dim);
+        for (int64_t r = begin; r < end; r++) {
+            rope_tables_fill(args, freq, n, args->positions[r], &tables);
+            for (int64_t h = 0; h < args->n_heads; h++)
+                (args->interleaved ? rope_interleaved : rope_half)(
+                    args, r * args->ldx + h * args->head_dim, r * args->ldy + h * args->head_dim, pair, n, &tables);
         }
     }
+    if (args->rotary_dim == args->head_dim) return;
+    for (int64_t r = begin; r < end; r++)
+        for (int64_t h = 0; h < args->n_heads; h++)
+            rope_copy_rest(args, r * args->ldx + h * args->head_dim, r * args->ldy + h * args->head_dim);
 }
 
 static void rope_rotate(const ins_rope_args *args, ins_pool *pool) {
-    rope_job job = {.args = args, .chunk = ins_max_i64(16, 16384 / ins_max_i64(1, args->n_heads * args->head_dim))};
-    int64_t half = args->rotary_dim / 2;
-    do { /* once, unless heads are very large */
-        job.n = ins_min_i64(ROPE_PAIRS, half - job.pair);
-        for (int64_t i = 0; i < job.n; i++)
-            job.freq[i] = args->inv_freq ? args->inv_freq[job.pair + i]
-                                         : pow(args->theta, -2.0 * (double)(job.pair + i) / (double)args->rotary_dim);
-        ins_pool_run(pool, ins_ceil_div(args->rows, job.chunk), rope_task, &job);
-        job.pair += job.n;
-    } while (job.pair < half);
+    rope_job job = {args, ins_max_i64(16, 16384 / ins_max_i64(1, args->n_heads * args->head_dim))};
+    ins_pool_run(pool, ins_ceil_div(args->rows, job.chunk), rope_task, &job);
 }
 
 const ins_rope_impl INS_CPU(ins_cpu_rope) = {.head = INS_CPU_HEAD, .rotate = rope_rotate};
