@@ -10,7 +10,7 @@
 #define ATT_LN2   0.69314718055994530942
 
 INS_INLINE vi vi_load(const int32_t *src) {
-    typedef int32_t vi_unaligned __attribute__((vector_size(4 * VL), aligned(4), may_alias));
+    typedef int32_t vi_unaligned __attribute__((vector_size(4 * VL), aligned(2), may_alias));
     return *(const vi_unaligned *)src;
 }
 

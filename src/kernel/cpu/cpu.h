@@ -46,7 +46,8 @@
 #define VL 4
 #endif
 typedef float vf __attribute__((vector_size(4 * VL)));
-typedef float vf_unaligned __attribute__((vector_size(4 * VL), aligned(4), may_alias));
+/* Two bytes: rows of bf16 are moved as vectors of f32 too. */
+typedef float vf_unaligned __attribute__((vector_size(4 * VL), aligned(2), may_alias));
 typedef uint32_t u32_alias __attribute__((may_alias));
 typedef int32_t vi __attribute__((vector_size(4 * VL)));
 
