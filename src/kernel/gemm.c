@@ -40,7 +40,7 @@ bool ins_gemm_fits(const ins_gemm_impl *impl, const ins_gemm_args *args) {
 static const ins_gemm_impl *gemm_pick(const ins_gemm_args *args, bool libraries) {
     for (const ins_impl_head *const *row = ins_gemm_impls; *row; row++) {
         const ins_gemm_impl *impl = (const ins_gemm_impl *)*row;
-        if ((libraries || !impl->library) && ins_gemm_fits(impl, args)) return impl;
+        if ((libraries || !impl->from_library) && ins_gemm_fits(impl, args)) return impl;
     }
     return NULL;
 }

@@ -9,7 +9,7 @@ typedef struct ins_gemm_impl {
     ins_impl_head head;                         /* dtypes: of A and B */
     bool (*accepts)(const ins_gemm_args *args); /* NULL = everything that head allows */
     void (*run)(const ins_gemm_args *args, const ins_gemm_batch *batch, ins_pool *pool);
-    bool library; /* a row's bits may depend on m and n */
+    bool from_library; /* a row's bits may depend on m and n */
 } ins_gemm_impl;
 
 /* Address of element `at` of an array of `dtype`. */

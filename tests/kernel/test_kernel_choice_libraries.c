@@ -76,7 +76,7 @@ static void library_check_all(const char *name, ins_dtype dtype) {
     for (const ins_impl_head *const *row = ins_gemm_libraries; *row; row++)
         if (strcmp((*row)->name, name) == 0) impl = (const ins_gemm_impl *)*row;
     if (!impl || !ins_gemm_fits(impl, &probe)) skip();
-    assert_true(impl->library);
+    assert_true(impl->from_library);
     for (size_t s = 0; s < sizeof(shapes) / sizeof(shapes[0]); s++)
         for (int bits = 0; bits < 64; bits++) {
             library_case t = {.m = shapes[s][0],

@@ -120,17 +120,17 @@ static void sgemm_run(const ins_gemm_args *args, const ins_gemm_batch *batch, in
 
 #define ONEDNN_DTYPES (INS_DTYPE_BIT(INS_DTYPE_F32) | INS_DTYPE_BIT(INS_DTYPE_BF16))
 const ins_gemm_impl ins_onednn_gemm = {
-    .head = {"onednn", INS_ISA_AVX2, ONEDNN_DTYPES}, .accepts = onednn_takes, .run = onednn_run, .library = true};
+    .head = {"onednn", INS_ISA_AVX2, ONEDNN_DTYPES}, .accepts = onednn_takes, .run = onednn_run, .from_library = true};
 /* The default on processors with AMX. */
 const ins_gemm_impl ins_onednn_gemm_amx = {.head = {"onednn", INS_ISA_AMX, INS_DTYPE_BIT(INS_DTYPE_BF16)},
                                            .accepts = onednn_takes,
                                            .run = onednn_run,
-                                           .library = true};
+                                           .from_library = true};
 const ins_gemm_impl ins_onednn_gemm_packed = {.head = {"onednn-packed", INS_ISA_AVX2, ONEDNN_DTYPES},
                                               .accepts = onednn_takes,
                                               .run = packed_run,
-                                              .library = true};
+                                              .from_library = true};
 const ins_gemm_impl ins_onednn_sgemm = {.head = {"onednn-sgemm", INS_ISA_AVX2, INS_DTYPE_BIT(INS_DTYPE_F32)},
                                         .accepts = onednn_takes,
                                         .run = sgemm_run,
-                                        .library = true};
+                                        .from_library = true};

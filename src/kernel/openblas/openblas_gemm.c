@@ -34,4 +34,4 @@ static bool openblas_accepts(const ins_gemm_args *args) {
 const ins_gemm_impl ins_openblas_gemm = {.head = {"openblas", INS_ISA_AVX2, INS_DTYPE_BIT(INS_DTYPE_F32)},
                                          .accepts = openblas_accepts,
                                          .run = openblas_run,
-                                         .library = true};
+                                         .from_library = true};
